@@ -1,1 +1,291 @@
-"""The one door to child processes: run to the end, or start and lead a whole tree. See run_command and Tree."""
+"""The one door to child processes: run one to its end (run_command), or start and later end a whole tree (Tree).
+
+Invariant: every process started through a Tree carries its tag in the environment, so that what left the process
+group (daemons, setsid children of an agent's shell tool) is still found and ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+TAG = "ORCHESTRATE_EFFECT"
+"""Environment variable with the effect id `<run>.<feature>.<attempt>.<n>`; a prefix of it selects a run or an attempt."""
+
+LINE_LIMIT = 64 * 1024 * 1024
+"""Longest line read from a child, bytes: agents print lines of several megabytes (asyncio's own limit is 64 KiB)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """exit_code: negative is the signal's number. duration_s: wall clock, seconds."""
+
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+    duration_s: float
+    timed_out: bool = False
+
+    @property
+    def ok(self) -> bool:
+        return self.exit_code == 0
+
+
+def prepare_loop() -> None:
+    """Wait for children by pidfd where that is not yet asyncio's default (3.11): no thread a child.
+
+    Call once inside the running loop, in the main thread.
+    """
+    if sys.version_info >= (3, 12) or not hasattr(os, "pidfd_open"):
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        watcher = asyncio.PidfdChildWatcher()
+        watcher.attach_loop(asyncio.get_running_loop())
+        asyncio.set_child_watcher(watcher)
+
+
+async def run_command(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    stdin: bytes | None = None,
+    timeout_s: float | None = None,
+) -> Finished:
+    """Run a short, trusted command of ours (git, `agent --version`) to its end and collect its output.
+
+    env is the whole environment. On timeout or cancellation the process group is killed.
+    Raises OSError when the program cannot be started.
+    """
+    started = time.monotonic()
+    child = await asyncio.create_subprocess_exec(
+        *argv,
+        cwd=cwd,
+        env=dict(env),
+        stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    timed_out = False
+    try:
+        async with asyncio.timeout(timeout_s):
+            stdout, stderr = await child.communicate(stdin)
+    except TimeoutError:
+        timed_out = True
+        signal_group(child.pid, signal.SIGKILL)
+        stdout, stderr = await child.communicate()
+    except BaseException:
+        signal_group(child.pid, signal.SIGKILL)
+        await child.wait()
+        raise
+    return Finished(child.returncode or 0, stdout, stderr, time.monotonic() - started, timed_out)
+
+
+def run_command_now(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout_s: float = 60.0) -> Finished:
+    """The same for code that runs before or after the loop. Raises OSError when the program cannot be started."""
+    started = time.monotonic()
+    try:
+        done = subprocess.run(
+            argv, cwd=cwd, env=dict(env), stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=False
+        )
+    except subprocess.TimeoutExpired as late:
+        return Finished(-signal.SIGKILL, late.stdout or b"", late.stderr or b"", time.monotonic() - started, True)
+    return Finished(done.returncode, done.stdout, done.stderr, time.monotonic() - started)
+
+
+# ── trees ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(slots=True)
+class Tree:
+    """A child with everything it may start, led until nothing of it is alive."""
+
+    child: asyncio.subprocess.Process
+    tag: str
+    before: frozenset[int] = field(default_factory=frozenset)
+    """Process ids that existed at the start: cannot be ours."""
+
+    async def end(self, *, soft: Sequence[tuple[signal.Signals, float]] = ((signal.SIGTERM, 5.0),)) -> None:
+        """Walk the ladder (signal, seconds of grace)…, then SIGKILL; then sweep up what left the group."""
+        for sig, grace_s in soft:
+            if self.child.returncode is not None:
+                break
+            signal_group(self.child.pid, sig)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(grace_s):
+                    await self._exited()
+        signal_group(self.child.pid, signal.SIGKILL)
+        sweep(self.tag)
+        await self.child.wait()
+
+    async def _exited(self) -> None:
+        """The child itself is gone. (`wait()` alone would also wait for anyone who still holds its pipes.)"""
+        pause_s = 0.005
+        while self.child.returncode is None and is_alive(self.child.pid):
+            await asyncio.sleep(pause_s)
+            pause_s = min(0.1, pause_s * 2)
+
+    def sweep_rest(self) -> int:
+        """After a normal end: kill what stayed behind. Returns how many there were. Cheap: looks at newer processes only."""
+        signal_group(self.child.pid, signal.SIGKILL)
+        return sweep(self.tag, before=self.before)
+
+
+async def start_tree(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    tag: str,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int = subprocess.PIPE,
+    stderr: int = subprocess.PIPE,
+) -> Tree:
+    """Start argv in a session of its own, tagged, and (on Linux) tied to the life of this process.
+
+    Call from the main thread: the tie is to the thread that forks. Raises OSError when it cannot be started.
+    """
+    before = _pids()
+    child = await asyncio.create_subprocess_exec(
+        *_leash(),
+        *argv,
+        cwd=cwd,
+        env={**env, TAG: tag},
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        start_new_session=True,
+        limit=LINE_LIMIT,
+    )
+    return Tree(child, tag, before)
+
+
+@cache
+def _leash() -> tuple[str, ...]:
+    """Command prefix under which a child dies with us; empty where the system has none.
+
+    https://man7.org/linux/man-pages/man1/setpriv.1.html
+    """
+    setpriv = shutil.which("setpriv") if sys.platform == "linux" else None
+    return (setpriv, "--pdeathsig", "KILL", "--") if setpriv else ()
+
+
+def signal_group(pid: int, sig: signal.Signals) -> None:
+    """Signal the group that pid leads; a group that is gone is no error."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, sig)
+
+
+def sweep(tag: str, *, before: frozenset[int] = frozenset()) -> int:
+    """SIGKILL every process whose environment carries the tag (or one it is a dotted prefix of), until there is none.
+
+    Returns how many were killed. Bounded: gives up after ten rounds, as a fork bomb could keep us here for ever.
+    """
+    killed: set[int] = set()
+    for _ in range(10):
+        bearers = [pid for pid in tagged(tag, before=before) if pid != os.getpid()]
+        if not bearers:
+            break
+        for pid in bearers:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+            killed.add(pid)
+        time.sleep(0.002)
+    return len(killed)
+
+
+def tagged(tag: str, *, before: frozenset[int] = frozenset()) -> list[int]:
+    """Ids of living processes that carry the tag or one below it (`run.feature` covers `run.feature.1.3`)."""
+    exact = f"{TAG}={tag}".encode()
+    if sys.platform != "linux":
+        return _tagged_portably(tag)
+    found = []
+    for pid in _pids() - before:
+        try:
+            with open(f"/proc/{pid}/environ", "rb", buffering=0) as f:
+                variables = f.read(1 << 20)
+        except OSError:
+            continue
+        at = variables.find(exact)
+        while at >= 0:
+            after = variables[at + len(exact) : at + len(exact) + 1]
+            if (at == 0 or variables[at - 1] == 0) and after in (b"\0", b".", b"") and is_alive(pid):
+                found.append(pid)
+                break
+            at = variables.find(exact, at + 1)
+    return found
+
+
+def _tagged_portably(tag: str) -> list[int]:
+    import psutil
+
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            value = process.environ().get(TAG, "")
+            if (value == tag or value.startswith(f"{tag}.")) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+    return found
+
+
+def _pids() -> frozenset[int]:
+    if sys.platform != "linux":
+        return frozenset()
+    return frozenset(int(name) for name in os.listdir("/proc") if name.isdigit())
+
+
+# ── identity ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process exists and is no zombie."""
+    if sys.platform == "linux":
+        return _linux_stat(pid)[:1] not in ("", "Z", "X")
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    return False
+
+
+def start_time(pid: int) -> str:
+    """When the process started, as the system counts it; with pid and boot_id() it names a process. Empty: no such one."""
+    if sys.platform == "linux":
+        fields = _linux_stat(pid).split()
+        return fields[19] if len(fields) > 19 else ""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        return repr(psutil.Process(pid).create_time())
+    return ""
+
+
+@cache
+def boot_id() -> str:
+    """Changes with every start of the machine; empty where the system does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _linux_stat(pid: int) -> str:
+    """Fields of /proc/PID/stat from the state on (proc(5)); empty when there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as f:
+            return f.read().rpartition(b")")[2].decode("ascii", "replace").strip()
+    except OSError:
+        return ""
