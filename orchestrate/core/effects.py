@@ -81,7 +81,7 @@ class StopWork(Effect):
 
 @dataclass(frozen=True, slots=True)
 class KeepWork(Effect):
-    """The attempt is over: save its state under its private ref. Answers nothing; deletes nothing."""
+    """The attempt is over or parked: save its state under its private ref. Answers nothing; deletes nothing."""
 
 
 AnyEffect = (
@@ -117,7 +117,7 @@ def effects_of(run: str, event: ev.Event) -> tuple[AnyEffect, ...]:
             return (PublishMerge(eid, key, commit, onto),)
         case ev.AttemptStopping():
             return (StopWork(eid, key),)
-        case ev.AttemptEnded():
+        case ev.AttemptEnded() | ev.AttemptParked():
             return (KeepWork(eid, key),)
         case ev.AttemptVerified():
             return ()

@@ -220,12 +220,20 @@ class AttemptStopping(DecidedAttemptEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptParked(DecidedAttemptEvent):
+    """The attempt stands still with all its work and its session, for a later engine to go on with."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptEnded(DecidedAttemptEvent):
-    """retry: whether another attempt may follow (a refused sign-in, say, is final)."""
+    """retry: another attempt follows, not before retry_at (Unix seconds); else the feature has ended with this outcome."""
 
     outcome: Outcome
     why: str = ""
-    retry: bool = True
+    retry: bool = False
+    retry_at: float = 0.0
 
 
 # ── a feature: observed ──────────────────────────────────────────────────────────────────────────────────────────
@@ -334,7 +342,8 @@ class MergeChecksFinished(AttemptEvent):
 
 @dataclass(frozen=True, slots=True)
 class Published(AttemptEvent):
-    """The integration branch's tip is now `commit`. ok False: it had moved, or could not be moved."""
+    """The integration branch's tip is now `commit`. ok False: it could not be moved; commit is then where it stands,
+    if somebody else moved it, and empty otherwise."""
 
     ok: bool
     commit: str = ""

@@ -1,0 +1,378 @@
+"""What is known of a run. evolve() is a dumb fold: it applies facts in place and takes no decision, so that old logs
+stay readable under new rules.
+
+Invariant: every index below is implied by the features and attempts, and the cost of one event does not grow with the
+number of features (ADR 3: why the fold works in place).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from dataclasses import dataclass, field, replace
+
+from . import events as ev
+from .attempt import BEFORE, IN_FLIGHT, TRANSITIONS, WORKING, Attempt, Invoked, Stage
+from .limits import Account, Ledger
+from .names import AttemptKey
+from .plan import Plan
+
+Key = tuple[float, int, str]
+"""Order among features: (-rank, priority, id); the smallest goes first."""
+
+
+@dataclass(slots=True)
+class FeatureState:
+    """One feature of the run."""
+
+    id: str
+    key: Key
+    unverified: int
+    """Direct dependencies that are not verified yet."""
+    unintegrated: int
+    """Direct dependencies that are not in the integration branch yet."""
+    wave: int
+    attempt: Attempt | None = None
+    number: int = 0
+    tries: int = 0
+    """Attempts that count against max_attempts."""
+    spent_usd: float = 0.0
+    head: str = ""
+    """Commit that dependents start from; empty until verified."""
+    base_conflict: bool = False
+    """Its dependencies' heads do not merge: waits until all are integrated."""
+    ended: ev.Outcome | None = None
+    why: str = ""
+
+    @property
+    def active(self) -> bool:
+        return self.attempt is not None and self.attempt.stage is not Stage.ENDED
+
+
+@dataclass(slots=True)
+class RunState:
+    """Everything the rules look at. Built by `fresh`, changed by `evolve` alone."""
+
+    run: str
+    plan: Plan
+    base: str
+    integration_head: str
+    features: dict[str, FeatureState]
+    ledger: Ledger = field(default_factory=Ledger)
+    account: Account = field(default_factory=Account)
+    ready: list[Key] = field(default_factory=list)
+    """Features that may start as far as their dependencies go, best first."""
+    delayed: list[tuple[float, Key]] = field(default_factory=list)
+    """Features that may start again from a time on, earliest first."""
+    mergeable: list[Key] = field(default_factory=list)
+    """Queued attempts whose dependencies are all integrated, best first."""
+    stages: dict[Stage, dict[str, None]] = field(default_factory=lambda: {s: {} for s in Stage})
+    """Features of the active attempts by stage, in order of arrival."""
+    blocked: dict[str, str] = field(default_factory=dict)
+    """Features with a dependency that will never be integrated, and why; not yet skipped or stopped."""
+    stopping: dict[str, None] = field(default_factory=dict)
+    """Active attempts that are to end."""
+    wave_left: list[int] = field(default_factory=list)
+    """Features of each wave that have not ended."""
+    open_wave: int = 0
+    left: int = 0
+    """Features that have not ended."""
+    parked: int = 0
+    stop: str = ""
+    """`drain` or `cancel`, once asked for."""
+    ended: ev.RunEnded | None = None
+
+    def working(self) -> int:
+        """Slots in use."""
+        return sum(len(self.stages[s]) for s in WORKING)
+
+    def in_flight(self) -> int:
+        """Effects under way."""
+        return sum(len(self.stages[s]) for s in IN_FLIGHT)
+
+    def attempt(self, fid: str) -> Attempt:
+        attempt = self.features[fid].attempt
+        assert attempt is not None, fid
+        return attempt
+
+    def key(self, fid: str) -> AttemptKey:
+        return AttemptKey(self.run, fid, self.features[fid].number)
+
+
+def fresh(run: str, plan: Plan, base: str) -> RunState:
+    """State before the first event of a run."""
+    features = {
+        f.id: FeatureState(
+            f.id,
+            (-plan.rank[f.id], f.priority, f.id),
+            unverified=len(f.depends_on),
+            unintegrated=len(f.depends_on),
+            wave=plan.wave_of[f.id],
+        )
+        for f in plan.features.values()
+    }
+    state = RunState(run, plan, base, base, features, left=len(features), wave_left=[len(w) for w in plan.waves])
+    for f in features.values():
+        _offer(state, f)
+    return state
+
+
+def evolve(state: RunState, event: ev.Event) -> None:
+    """Apply one fact. Raises AssertionError on a fact that cannot be."""
+    match event:
+        case ev.AttemptStarted():
+            _start(state, event)
+        case ev.AttemptEvent():
+            _evolve_attempt(state, event)
+        case ev.FeatureSkipped():
+            _end_feature(state, state.features[event.feature], "skipped", event.why)
+        case ev.EngineStarted():
+            _restart(state)
+        case ev.StopRequested():
+            state.stop = "cancel" if event.how == "cancel" or state.stop == "cancel" else "drain"
+        case ev.RunEnded():
+            state.ended = event
+        case ev.RunStarted() | ev.Warned():
+            pass
+        case _:
+            raise AssertionError(f"unknown event {event!r}")
+
+
+# ── features ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _satisfied(state: RunState, f: FeatureState) -> bool:
+    if state.plan.schedule == "waves" and f.wave > state.open_wave:
+        return False
+    if state.plan.start_on == "integrated" or f.base_conflict:
+        return f.unintegrated == 0
+    return f.unverified == 0
+
+
+def _offer(state: RunState, f: FeatureState) -> None:
+    """Put it among the ready ones if it may start."""
+    if f.ended is None and not f.active and f.id not in state.blocked and _satisfied(state, f):
+        at = bisect_left(state.ready, f.key)
+        if at == len(state.ready) or state.ready[at] != f.key:
+            state.ready.insert(at, f.key)
+
+
+def _withdraw(keys: list[Key], key: Key) -> None:
+    at = bisect_left(keys, key)
+    if at < len(keys) and keys[at] == key:
+        del keys[at]
+
+
+def _end_feature(state: RunState, f: FeatureState, outcome: ev.Outcome, why: str) -> None:
+    f.ended, f.why = outcome, why
+    state.left -= 1
+    state.blocked.pop(f.id, None)
+    _withdraw(state.ready, f.key)
+    state.delayed = [entry for entry in state.delayed if entry[1] != f.key] if state.delayed else state.delayed
+    if not is_success(outcome):
+        for dependent in state.plan.dependents[f.id]:
+            d = state.features[dependent]
+            if d.ended is None:
+                state.blocked.setdefault(dependent, f"{f.id} {'was ' if outcome != 'failed' else ''}{PAST[outcome]}")
+                _withdraw(state.ready, d.key)
+    state.wave_left[f.wave] -= 1
+    while state.open_wave < len(state.wave_left) and state.wave_left[state.open_wave] == 0:
+        state.open_wave += 1
+        if state.plan.schedule == "waves" and state.open_wave < len(state.plan.waves):
+            for fid in state.plan.waves[state.open_wave]:
+                _offer(state, state.features[fid])
+
+
+PAST: dict[ev.Outcome, str] = {
+    "integrated": "integrated",
+    "no_changes": "left without a change",
+    "failed": "failed",
+    "conflicted": "in conflict",
+    "cancelled": "cancelled",
+    "skipped": "skipped",
+    "interrupted": "interrupted",
+    "postponed": "postponed",
+}
+
+
+def is_success(outcome: ev.Outcome) -> bool:
+    """Only what is in the integration branch counts."""
+    return outcome == "integrated"
+
+
+# ── attempts ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _start(state: RunState, e: ev.AttemptStarted) -> None:
+    f = state.features[e.feature]
+    assert not f.active and f.ended is None and e.attempt == f.number + 1, f"{e!r} cannot happen"
+    _withdraw(state.ready, f.key)
+    state.delayed = [entry for entry in state.delayed if entry[1] != f.key] if state.delayed else state.delayed
+    f.number = e.attempt
+    f.tries += 1
+    f.attempt = Attempt(e.attempt, e.at, e.parents, n=1)
+    state.stages[Stage.PREPARING][f.id] = None
+
+
+def _move(state: RunState, fid: str, attempt: Attempt, stage: Stage) -> None:
+    if stage is attempt.stage:
+        return
+    del state.stages[attempt.stage][fid]
+    attempt.stage = stage
+    if stage is not Stage.ENDED:
+        state.stages[stage][fid] = None
+
+
+def _evolve_attempt(state: RunState, e: ev.AttemptEvent) -> None:
+    f = state.features[e.feature]
+    a = state.attempt(e.feature)
+    allowed, after = TRANSITIONS[type(e)]
+    if e.attempt != a.number or a.stage not in allowed:
+        raise AssertionError(f"{e!r} cannot happen to attempt {a.number} in stage {a.stage.value}")
+    if isinstance(e, ev.DecidedAttemptEvent):
+        assert e.n == a.n + 1, f"{e!r} is not decision {a.n + 1}"
+        a.n = e.n
+    if after is not None:
+        _move(state, f.id, a, after)
+    match e:
+        case ev.InvocationProgressed() | ev.SealStarted() | ev.ChecksStarted():
+            pass
+        case ev.WorktreePrepared():
+            a.prepared = True
+        case ev.WorktreeFailed():
+            a.problem = e
+            f.base_conflict = f.base_conflict or e.kind == "conflict"
+        case ev.InvocationStarted():
+            _invoke(state, a, e)
+        case ev.InvocationFinished():
+            _settle(state, f, a, e)
+        case ev.WorkSealed():
+            a.sealed = e
+        case ev.ChecksFinished():
+            a.checks = e
+        case ev.AttemptVerified():
+            _verify(state, f, a, e)
+        case ev.MergeStarted():
+            _withdraw(state.mergeable, f.key)
+            a.merge, a.proof, a.published = None, None, None
+            a.merges += 1
+        case ev.MergeFinished():
+            a.merge = e
+        case ev.MergeChecksFinished():
+            a.proof = e
+        case ev.MergeChecksStarted() | ev.PublishStarted():
+            pass
+        case ev.Published():
+            a.published = e
+            if not e.ok:
+                state.integration_head = e.commit or state.integration_head
+                _requeue(state, f, a)
+        case ev.AttemptStopping():
+            a.stopping = e
+            state.stopping[f.id] = None
+            state.blocked.pop(f.id, None)
+        case ev.AttemptParked():
+            a.parked = True
+            state.parked += 1
+        case ev.EffectLost():
+            a.losses += 1
+            _lose(state, f, a, e.at, e.why)
+        case ev.AttemptEnded():
+            _end_attempt(state, f, a, e)
+        case _:
+            raise AssertionError(f"unknown event {e!r}")
+
+
+def _invoke(state: RunState, a: Attempt, e: ev.InvocationStarted) -> None:
+    a.phase, a.invoking_since = e.phase, e.at
+    a.sealed, a.checks = None, None
+    a.reserved_usd = e.max_cost_usd or 0.0
+    state.ledger.reserve(a.reserved_usd)
+
+
+def _settle(state: RunState, f: FeatureState, a: Attempt, e: ev.InvocationFinished) -> None:
+    a.past.append(
+        Invoked(a.phase, e.end, e.at, e.why, e.denials, e.duration_s, e.session_lost, rework=a.phase == "rework")
+    )
+    a.session_number += e.session_lost
+    state.ledger.settle(a.reserved_usd, e.cost_usd)
+    a.reserved_usd = 0.0
+    f.spent_usd += e.cost_usd
+    state.account.observe(e)
+
+
+def _verify(state: RunState, f: FeatureState, a: Attempt, e: ev.AttemptVerified) -> None:
+    a.head, a.tree = e.head, e.tree
+    first = not f.head
+    f.head = e.head
+    if f.unintegrated == 0:
+        insort(state.mergeable, f.key)
+    if first:
+        for dependent in state.plan.dependents[f.id]:
+            d = state.features[dependent]
+            d.unverified -= 1
+            _offer(state, d)
+
+
+def _end_attempt(state: RunState, f: FeatureState, a: Attempt, e: ev.AttemptEnded) -> None:
+    a.outcome, a.why = e.outcome, e.why
+    state.stopping.pop(f.id, None)
+    _withdraw(state.mergeable, f.key)
+    if a.parked:
+        a.parked = False
+        state.parked -= 1
+    if e.outcome in ("interrupted", "postponed"):
+        f.tries -= 1
+    if e.outcome == "integrated":
+        commit = a.published.commit if a.published else a.merge.commit if a.merge else ""
+        state.integration_head = commit or state.integration_head
+        _end_feature(state, f, e.outcome, e.why)
+        for dependent in state.plan.dependents[f.id]:
+            d = state.features[dependent]
+            d.unintegrated -= 1
+            if d.active and state.attempt(dependent).stage is Stage.QUEUED and d.unintegrated == 0:
+                insort(state.mergeable, d.key)
+            _offer(state, d)
+    elif not e.retry:
+        _end_feature(state, f, e.outcome, e.why)
+    elif e.retry_at > e.at:
+        insort(state.delayed, (e.retry_at, f.key))
+    else:
+        _offer(state, f)
+
+
+# ── what is lost ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _requeue(state: RunState, f: FeatureState, a: Attempt) -> None:
+    _move(state, f.id, a, Stage.QUEUED)
+    if f.unintegrated == 0:
+        insort(state.mergeable, f.key)
+
+
+def _lose(state: RunState, f: FeatureState, a: Attempt, at: float, why: str) -> None:
+    """What the attempt had in flight is gone; it stands where it stood before."""
+    stage = a.stage
+    if stage is Stage.INVOKING:
+        a.past.append(Invoked(a.phase, "interrupted", at, why, duration_s=0.0))
+        state.ledger.settle(a.reserved_usd, 0.0)
+        a.reserved_usd = 0.0
+    if BEFORE.get(stage) is Stage.QUEUED:
+        _requeue(state, f, a)
+    elif stage in BEFORE:
+        _move(state, f.id, a, BEFORE[stage])
+
+
+def _restart(state: RunState) -> None:
+    """A new engine: nothing is in flight, and what was asked of the old one is over."""
+    state.stop, state.ended = "", None
+    state.account = replace(state.account, refused="")
+    active = [fid for stage, fids in state.stages.items() if stage is not Stage.ENDED for fid in fids]
+    for fid in active:
+        f, a = state.features[fid], state.attempt(fid)
+        _lose(state, f, a, a.invoking_since, "the engine was stopped")
+        if a.stopping is not None and a.stopping.outcome == "interrupted":
+            a.stopping = None
+            state.stopping.pop(fid, None)
+        if a.parked:
+            a.parked = False
+            state.parked -= 1
