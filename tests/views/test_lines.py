@@ -1,0 +1,189 @@
+"""Every event a person waits for makes one line; a chatty agent does not flood them."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrate.core import events as ev
+from orchestrate.core.plan import Feature, build_plan
+from orchestrate.views.lines import QUIET_S, SILENT, Line, Narrator, tell_all
+
+PLAN = build_plan([Feature("api", "The API", agent="claude", model="opus", max_attempts=3), Feature("ui", "UI")])
+BAD_CHECK = ev.CheckResult("tests", "pytest", ok=False, exit_code=1, tail="E  assert 1 == 2\n2 failed, 10 passed\n\n")
+STARTED = ev.AttemptStarted(100.0, "api", 1, 1, ("a" * 40,))
+
+
+def told(*events: ev.Event) -> Line:
+    """The line of the last event."""
+    narrator = Narrator(PLAN)
+    lines = [narrator.tell(event) for event in events]
+    last = lines[-1]
+    assert last is not None
+    return last
+
+
+CASES: list[tuple[ev.Event, str, str]] = [
+    (
+        ev.RunStarted(1.0, "20261121-111415-7f3a", "shop", "b" * 40, "main", "orch/x/integration", "{}"),
+        "run 20261121-111415-7f3a: 2 features in 1 wave from main bbbbbbbbbb",
+        "integrates into orch/x/integration",
+    ),
+    (
+        ev.StopRequested(1.0, "drain"),
+        "stopping: nothing new starts, running features finish",
+        "again: ends the agents now",
+    ),
+    (ev.StopRequested(1.0, "cancel"), "ending the agents now", "their work is kept"),
+    (ev.RunEnded(1.0, "done"), "run done: everything is integrated", ""),
+    (ev.RunEnded(1.0, "incomplete", "1 failed"), "run ended: not everything is integrated: 1 failed", ""),
+    (ev.Warned(1.0, "", "disk is filling up"), "disk is filling up", ""),
+    (ev.FeatureSkipped(1.0, "ui", "api failed"), "skipped: api failed", ""),
+    (STARTED, "starts, try 1/3", ""),
+    (
+        ev.InvocationStarted(1.0, "api", 1, 2, 1, "edit", "s", False, 1800.0),
+        "claude opus at work",
+        "at most 30:00",
+    ),
+    (
+        ev.InvocationStarted(1.0, "api", 1, 2, 2, "rework", "s", True, 60.0, feedback="pytest:\n2 failed\n"),
+        "back to the agent: 2 failed",
+        "same session",
+    ),
+    (ev.InvocationStarted(1.0, "api", 1, 2, 2, "proceed", "s", True, 60.0), "agent goes on where it was cut off", ""),
+    (
+        ev.InvocationFinished(
+            1.0, "api", 1, 1, "done", cost_usd=0.82, tokens=ev.Tokens(80_000, 7_000), duration_s=171.0
+        ),
+        "agent says it is done (2:51, 87k tokens, $0.82)",
+        "",
+    ),
+    (
+        ev.InvocationFinished(1.0, "api", 1, 1, "crashed", why="exit 3", cost_usd=0.1, cost_estimated=True),
+        "agent ended without an answer (~$0.10): exit 3",
+        "",
+    ),
+    (
+        ev.InvocationFinished(1.0, "api", 1, 1, "limit", resets_at=3601.0),
+        "the account's usage limit is reached",
+        "resets in ~1 h",
+    ),
+    (
+        ev.InvocationFinished(1.0, "api", 1, 1, "denied", denials=("Bash", "Write")),
+        "agent was not allowed: Bash, Write",
+        "",
+    ),
+    (
+        ev.InvocationFinished(1.0, "api", 1, 1, "auth"),
+        "the agent is not signed in, or not paid for",
+        "orchestrate doctor",
+    ),
+    (ev.WorktreeFailed(1.0, "api", 1, "setup", "npm ci: exit 1"), "setup failed: npm ci: exit 1", ""),
+    (ev.WorktreeFailed(1.0, "api", 1, "git", "disk full"), "no worktree could be made: disk full", ""),
+    (
+        ev.WorktreeFailed(1.0, "api", 1, "conflict", "a.py"),
+        "its dependencies do not merge with one another: a.py",
+        "",
+    ),
+    (ev.WorkSealed(1.0, "api", 1, "h", "t", error="index.lock"), "its work could not be committed: index.lock", ""),
+    (
+        ev.WorkSealed(1.0, "api", 1, "h", "t", out_of_scope=("a", "b", "c", "d", "e")),
+        "changed files outside its scope: a, b, c and 2 more",
+        "",
+    ),
+    (
+        ev.ChecksFinished(1.0, "api", 1, True, (ev.CheckResult("t", "t", ok=True),), duration_s=12.0),
+        "1 check passed (0:12)",
+        "",
+    ),
+    (
+        ev.ChecksFinished(1.0, "api", 1, False, (BAD_CHECK,)),
+        "check tests failed (exit 1): 2 failed, 10 passed",
+        "orchestrate logs api --checks",
+    ),
+    (
+        ev.ChecksFinished(1.0, "api", 1, False, error="no shell"),
+        "checks could not be run: no shell",
+        "orchestrate logs api --checks",
+    ),
+    (
+        ev.MergeChecksFinished(1.0, "api", 1, False, (ev.CheckResult("t", "t", ok=False, timed_out=True),)),
+        "on the merged tree, check t failed (timed out)",
+        "orchestrate logs api --checks",
+    ),
+    (
+        ev.MergeFinished(1.0, "api", 1, "conflict", paths=("a.py", "b.py")),
+        "conflicts with the integration branch in a.py, b.py",
+        "",
+    ),
+    (ev.MergeFinished(1.0, "api", 1, "error", why="git died"), "could not be merged: git died", ""),
+    (ev.Published(1.0, "api", 1, False), "the integration branch has moved", "merges again"),
+    (ev.AttemptVerified(1.0, "api", 1, 5, "c" * 40, "t"), "verified at cccccccccc", "waits to be integrated"),
+    (ev.AttemptStopping(1.0, "api", 1, 5, "cancelled", "by you"), "is being ended: by you", "its work is kept"),
+    (ev.AttemptParked(1.0, "api", 1, 5, "limit"), "stands still: limit", "orchestrate run --resume goes on with it"),
+    (
+        ev.EffectLost(1.0, "api", 1, "r.api.1.2", "worker died"),
+        "a step was lost: worker died",
+        "the rules decide what follows",
+    ),
+    (ev.AttemptEnded(1.0, "api", 1, 9, "failed", "checks"), "failed: checks", "orchestrate logs api"),
+    (ev.AttemptEnded(1.0, "api", 1, 9, "failed", "checks", True), "failed: checks", "tries again"),
+    (ev.AttemptEnded(1.0, "api", 1, 9, "failed", "529", True, 41.0), "failed: 529", "tries again in ~40 s"),
+    (ev.AttemptEnded(1.0, "api", 1, 9, "no_changes"), "no changes", "orchestrate logs api"),
+    (
+        ev.AttemptEnded(1.0, "api", 1, 9, "postponed", retry=True),
+        "postponed",
+        "starts again when its dependencies are integrated",
+    ),
+]
+
+
+@pytest.mark.parametrize(("event", "text", "follows"), CASES, ids=[f"{type(c[0]).__name__}-{c[1][:20]}" for c in CASES])
+def test_one_event_makes_one_line(event: ev.Event, text: str, follows: str) -> None:
+    line = told(event)
+    assert (line.text, line.next) == (text, follows)
+    assert line.feature == getattr(event, "feature", "")
+
+
+BASES = {ev.Event, ev.AttemptEvent, ev.DecidedAttemptEvent}
+
+
+def test_every_kind_is_told_or_silent_on_purpose() -> None:
+    vocabulary = {kind for kind in vars(ev).values() if isinstance(kind, type) and issubclass(kind, ev.Event)} - BASES
+    told_elsewhere = {ev.EngineStarted, ev.InvocationProgressed}
+    assert {type(event) for event, _, _ in CASES} | told_elsewhere | SILENT == vocabulary
+
+
+def test_only_a_second_engine_is_news() -> None:
+    assert tell_all(PLAN, [ev.EngineStarted(1.0, 7)]) == []
+    assert told(ev.EngineStarted(1.0, 7), ev.EngineStarted(2.0, 8)).text == "engine started again (pid 8)"
+
+
+def test_progress_speaks_at_most_twice_a_minute_per_feature() -> None:
+    working = ev.InvocationStarted(0.0, "api", 1, 2, 1, "edit", "s", False, 1800.0)
+    chatter = [
+        ev.InvocationProgressed(float(at), "api", 1, 1, f"Edit a{at}.py", at, ev.Tokens(1000 * at)) for at in range(91)
+    ]
+    lines = tell_all(PLAN, [working, *chatter])[1:]
+    assert [line.at for line in lines] == [QUIET_S, 2 * QUIET_S, 3 * QUIET_S]
+    assert lines[0].text == "… Edit a30.py (30 turns, 30k tokens)"
+
+
+def test_integrated_says_what_it_took() -> None:
+    line = told(
+        STARTED,
+        ev.InvocationFinished(150.0, "api", 1, 1, "done", cost_usd=0.30),
+        ev.InvocationFinished(160.0, "api", 1, 2, "done", cost_usd=0.18),
+        ev.WorkSealed(161.0, "api", 1, "h", "t", changed=3, insertions=84, deletions=3),
+        ev.AttemptEnded(197.0, "api", 1, 9, "integrated"),
+    )
+    assert line.text == "integrated (1:37, $0.48, 3 files +84 −3)"
+    assert line.tone == "good"
+
+
+def test_an_interrupted_attempt_uses_up_no_try() -> None:
+    line = told(
+        STARTED,
+        ev.AttemptEnded(110.0, "api", 1, 3, "interrupted", retry=True),
+        ev.AttemptStarted(120.0, "api", 2, 1),
+    )
+    assert line.text == "starts, try 1/3"
