@@ -1,0 +1,39 @@
+"""One integration at a time: the integration branch has a single writer. Only what was checked as merged is published."""
+
+from __future__ import annotations
+
+from orchestrate.core import events as ev
+from orchestrate.core import retry
+from orchestrate.core.attempt import INTEGRATING, Stage
+from orchestrate.core.plan import Feature
+from orchestrate.core.policy import Policy
+from orchestrate.core.state import RunState
+
+from .made import NOTHING, Decided
+
+
+def integrate_next(s: RunState, p: Policy, now: float) -> Decided:
+    for fid in s.stages[Stage.MERGED]:
+        a = s.attempt(fid)
+        if a.stopping is None and a.merge is not None:
+            proven = a.proof is not None or not needs_proof(s.plan.features[fid], a.merge.tree == a.tree)
+            if proven:
+                return Decided(ev.PublishStarted(now, fid, a.number, a.n + 1, a.merge.commit, s.integration_head))
+            return Decided(ev.MergeChecksStarted(now, fid, a.number, a.n + 1, a.merge.commit))
+    if not s.mergeable or any(s.stages[stage] for stage in INTEGRATING) or s.stop == "cancel":
+        return NOTHING
+    for key in s.mergeable:
+        a = s.attempt(key[2])
+        if a.stopping is not None:
+            continue
+        if a.merges >= retry.MERGE_LIMIT or a.losses > retry.LOSS_LIMIT:
+            why = "the integration branch was moved by somebody else, or the merge was lost, again and again"
+            return Decided(ev.AttemptEnded(now, key[2], a.number, a.n + 1, "failed", why))
+        return Decided(ev.MergeStarted(now, key[2], a.number, a.n + 1, a.head, s.integration_head))
+    return NOTHING
+
+
+def needs_proof(f: Feature, tree_is_verified: bool) -> bool:
+    """Whether the merged tree must be checked: not if the very same tree has passed all the checks that would run."""
+    due = [c for c in f.verify if c.when != "feature"]
+    return bool(due) and not (tree_is_verified and all(c.when == "both" for c in due))
