@@ -59,3 +59,26 @@ def last_line(text: str, width: int = 0) -> str:
 def shorten(text: str, width: int) -> str:
     """At most width characters, the cut marked by `…`."""
     return text if len(text) <= width else text[: max(0, width - 1)].rstrip() + "…"
+
+
+_ASCII = {
+    ord(c): plain
+    for c, plain in {
+        "…": "..",
+        "−": "-",
+        "·": "-",
+        "→": "->",
+        "←": "<-",
+        "✓": "+",
+        "✗": "x",
+        "×": "x",
+        "≤": "<=",
+        "–": "-",
+        "’": "'",
+    }.items()
+}
+
+
+def to_ascii(text: str) -> str:
+    """The same for a terminal that shows ASCII only; what has no counterpart becomes `?`."""
+    return text if text.isascii() else text.translate(_ASCII).encode("ascii", "replace").decode()
