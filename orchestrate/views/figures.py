@@ -61,24 +61,9 @@ def shorten(text: str, width: int) -> str:
     return text if len(text) <= width else text[: max(0, width - 1)].rstrip() + "…"
 
 
-_ASCII = {
-    ord(c): plain
-    for c, plain in {
-        "…": "..",
-        "−": "-",
-        "·": "-",
-        "→": "->",
-        "←": "<-",
-        "✓": "+",
-        "✗": "x",
-        "×": "x",
-        "≤": "<=",
-        "–": "-",
-        "’": "'",
-    }.items()
-}
+_ASCII = str.maketrans("…·—–×→←≤✓✗◐●○⊘’", "~---x><<+xo*.-'")
 
 
 def to_ascii(text: str) -> str:
-    """The same for a terminal that shows ASCII only; what has no counterpart becomes `?`."""
+    """The same for a terminal that shows ASCII only, sign for sign; what has no counterpart becomes `?`."""
     return text if text.isascii() else text.translate(_ASCII).encode("ascii", "replace").decode()

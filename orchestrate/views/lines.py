@@ -186,7 +186,7 @@ class Narrator:
             spent = f"{render_duration(event.at - self._started_at[feature])}, {money}"
         if outcome == "integrated":
             sealed = self._sealed.get(feature)
-            change = f", {count_of(sealed.changed, 'file')} +{sealed.insertions} −{sealed.deletions}" if sealed else ""
+            change = f", {count_of(sealed.changed, 'file')} +{sealed.insertions} -{sealed.deletions}" if sealed else ""
             return Line(event.at, feature, f"integrated ({spent}{change})" if spent else "integrated", "", "good")
         text = _because(f"{outcome.replace('_', ' ')} ({spent})" if spent else outcome.replace("_", " "), event.why)
         if outcome in UNCOUNTED:

@@ -30,15 +30,15 @@ FrameLine = tuple[Span, ...]
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a standing is shown. symbols: Unicode and ASCII."""
+    """How a standing is shown."""
 
     word: str
     group: Group
     tone: Tone
-    symbols: tuple[str, str]
+    symbol: str
 
 
-_BUSY, _DONE, _BAD, _OUT, _WAIT = ("◐", ">"), ("✓", "+"), ("✗", "x"), ("⊘", "-"), ("○", ".")
+_BUSY, _VERIFIED, _DONE, _BAD, _OUT, _WAIT = "◐●✓✗⊘○"
 
 LOOKS: Mapping[str, Look] = {
     "waiting": Look("waiting", "waiting", "dim", _WAIT),
@@ -47,9 +47,9 @@ LOOKS: Mapping[str, Look] = {
     "working": Look("working", "busy", "busy", _BUSY),
     "sealing": Look("sealing", "busy", "busy", _BUSY),
     "checking": Look("checking", "busy", "busy", _BUSY),
-    "verified": Look("verified", "busy", "good", ("◕", "o")),
-    "merging": Look("merging", "busy", "good", ("◕", "o")),
-    "parked": Look("parked", "waiting", "caution", ("‖", "=")),
+    "verified": Look("verified", "busy", "good", _VERIFIED),
+    "merging": Look("merging", "busy", "good", _VERIFIED),
+    "parked": Look("parked", "waiting", "caution", _WAIT),
     "integrated": Look("integrated", "done", "good", _DONE),
     "failed": Look("failed", "failed", "bad", _BAD),
     "conflicted": Look("conflicted", "failed", "bad", _BAD),
@@ -61,7 +61,7 @@ LOOKS: Mapping[str, Look] = {
 }
 """By status word of the run view."""
 
-GROUPS: tuple[tuple[Group, str, tuple[str, str], Tone], ...] = (
+GROUPS: tuple[tuple[Group, str, str, Tone], ...] = (
     ("done", "done", _DONE, "good"),
     ("busy", "running", _BUSY, "busy"),
     ("failed", "failed", _BAD, "bad"),
@@ -141,7 +141,7 @@ def columns_for(width: int, *, feature_width: int, state_width: int, graph_width
     return tuple(wanted.values())
 
 
-def table_line(columns: Sequence[Column], cells: Mapping[str, Span], width: int, ellipsis: str = "…") -> FrameLine:
+def table_line(columns: Sequence[Column], cells: Mapping[str, Span], width: int) -> FrameLine:
     """Cells by column name → one padded line; what is too wide is cut."""
     spans: list[Span] = []
     used = 0
@@ -151,7 +151,7 @@ def table_line(columns: Sequence[Column], cells: Mapping[str, Span], width: int,
         if room <= 0:
             break
         cell = cells.get(column.name, Span(""))
-        text = clip(cell.text, room, ellipsis=ellipsis)
+        text = clip(cell.text, room)
         if column.width and number < len(columns) - 1:
             text = pad(text, room, right=column.right)
         spans.append(Span(" " * gap + text if gap else text, cell.tone))
@@ -202,15 +202,6 @@ class LiveTable:
         self._groups[group][feature] = None
         self._group_of[feature] = group
 
-    @property
-    def _ellipsis(self) -> str:
-        return ".." if self.ascii_only else "…"
-
-    def _plain(self, text: str) -> str:
-        """Words of others: harmless, and in ASCII where the terminal shows nothing else."""
-        text = clean(text)
-        return to_ascii(text) if self.ascii_only else text
-
     def counts(self) -> dict[Group, int]:
         return {group: len(members) for group, members in self._groups.items()}
 
@@ -229,13 +220,16 @@ class LiveTable:
             state_width=12 + 1,
             graph_width=graph_width,
         )
-        lines = [header_line(totals, width, ascii_only=self.ascii_only)]
+        lines = [header_line(totals, width)]
         lines.append(table_line(columns, {c.name: Span(c.name, "dim") for c in columns}, width))
-        lines += [table_line(columns, self._cells(self.row_of(fid, now)), width, self._ellipsis) for fid in shown]
+        lines += [table_line(columns, self._cells(self.row_of(fid, now)), width) for fid in shown]
         if is_cut:
             lines.append(self._hidden_line(shown, width))
-        lines += [(Span(clip(self._plain(span.text), width, ellipsis=self._ellipsis), span.tone),) for span in footer]
-        return tuple(lines[:height])
+        lines += [(Span(clip(clean(span.text), width), span.tone),) for span in footer]
+        frame = tuple(lines[:height])
+        if self.ascii_only:
+            return tuple(tuple(Span(to_ascii(span.text), span.tone) for span in line) for line in frame)
+        return frame
 
     def _most_telling(self, room: int) -> list[str]:
         """At work first, then what went wrong, what may start next, what is done; each in plan order."""
@@ -256,8 +250,8 @@ class LiveTable:
         for fid in shown:
             hidden[self._group_of[fid]] -= 1
         kinds = ", ".join(f"{hidden[group]} {word}" for group, word, *_ in GROUPS if hidden[group])
-        text = f"{self._ellipsis} {sum(hidden.values())} more: {kinds}"
-        return (Span(clip(text, width, ellipsis=self._ellipsis), "dim"),)
+        text = f"… {sum(hidden.values())} more: {kinds}"
+        return (Span(clip(text, width), "dim"),)
 
     def _cells(self, row: Row) -> dict[str, Span]:
         look = LOOKS[row.standing]
@@ -267,12 +261,12 @@ class LiveTable:
             "graph": Span(self._drawing.get(row.feature, ""), "dim"),
             "wave": Span(str(self.plan.wave_of[row.feature] + 1), "dim"),
             "feature": Span(row.feature, quiet),
-            "state": Span(f"{look.symbols[self.ascii_only]} {look.word}", look.tone),
+            "state": Span(f"{look.symbol} {look.word}", look.tone),
             "try": Span(f"{row.try_number}/{row.tries}" if has_begun else "", quiet),
             "time": Span(render_duration(row.elapsed_s) if row.elapsed_s is not None else "", quiet),
             "tokens": Span(render_tokens(row.tokens) if row.tokens else "", quiet),
             "cost": Span(render_money(row.cost_usd, estimated=row.estimated) if row.cost_usd else "", quiet),
-            "last": Span(self._plain(row.last[:400]), look.tone if look.group in ("failed", "skipped") else "dim"),
+            "last": Span(clean(row.last[:400]), look.tone if look.group in ("failed", "skipped") else "dim"),
         }
 
 
@@ -280,13 +274,13 @@ _MOST_DRAWN = 200
 """Features beyond which no terminal shows the whole graph at once."""
 
 
-def header_line(totals: Totals, width: int, *, ascii_only: bool) -> FrameLine:
+def header_line(totals: Totals, width: int) -> FrameLine:
     """One line; when it does not fit, the least needed part goes first, and what the run costs last."""
     counters: list[Span] = []
-    for group, word, symbols, tone in GROUPS:
+    for group, word, symbol, tone in GROUPS:
         if count := totals.counts.get(group, 0):
             long = f"{count} {word}" if width >= 120 else ""
-            counters.append(Span(long or f"{count}{symbols[ascii_only]}", tone))
+            counters.append(Span(long or f"{count}{symbol}", tone))
     money = render_money(totals.cost_usd, estimated=totals.estimated)
     cap = f" / {render_money(totals.cap_usd)}" if totals.cap_usd is not None else ""
     left = f", {render_rough_duration(totals.left_s)} left" if totals.left_s is not None else ""
@@ -305,7 +299,7 @@ def header_line(totals: Totals, width: int, *, ascii_only: bool) -> FrameLine:
         parts.pop(dropped or "", None)
         if sum(display_width(s.text) for p in parts.values() for s in p) + len(gap) * (len(parts) - 1) <= width:
             break
-    return _clipped(_joined_parts([p for p in parts.values() if p], gap), width, ".." if ascii_only else "…")
+    return _clipped(_joined_parts([p for p in parts.values() if p], gap), width)
 
 
 def _joined(spans: Sequence[Span], gap: str) -> list[Span]:
@@ -320,11 +314,11 @@ def _joined_parts(parts: Sequence[Sequence[Span]], gap: str) -> list[Span]:
     return line
 
 
-def _clipped(spans: Sequence[Span], width: int, ellipsis: str) -> FrameLine:
+def _clipped(spans: Sequence[Span], width: int) -> FrameLine:
     line: list[Span] = []
     for span in spans:
         room = width - sum(display_width(s.text) for s in line)
         if room <= 0:
             break
-        line.append(Span(clip(span.text, room, ellipsis=ellipsis), span.tone))
+        line.append(Span(clip(span.text, room), span.tone))
     return tuple(line)

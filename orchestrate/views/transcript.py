@@ -168,7 +168,7 @@ def _size_of_change(name: str, arguments: dict[str, Any]) -> str:
         return f" +{len(_text(arguments.get('content')).splitlines())}"
     if name == "Edit":
         new, old = _text(arguments.get("new_string")), _text(arguments.get("old_string"))
-        return f" +{len(new.splitlines())} −{len(old.splitlines())}"
+        return f" +{len(new.splitlines())} -{len(old.splitlines())}"
     return ""
 
 

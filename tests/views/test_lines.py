@@ -176,7 +176,7 @@ def test_integrated_says_what_it_took() -> None:
         ev.WorkSealed(161.0, "api", 1, "h", "t", changed=3, insertions=84, deletions=3),
         ev.AttemptEnded(197.0, "api", 1, 9, "integrated"),
     )
-    assert line.text == "integrated (1:37, $0.48, 3 files +84 −3)"
+    assert line.text == "integrated (1:37, $0.48, 3 files +84 -3)"
     assert line.tone == "good"
 
 

@@ -49,7 +49,7 @@ TOTALS = Totals(
 FOOTER = (Span("waits: dash for auth, db"), Span("Ctrl-C: finish what runs · twice: end it now"))
 ROWS = {
     "setup": Row("setup", "integrated", 1, 3, 60.0, 50_000, 0.31),
-    "auth": Row("auth", "working", 1, 3, 97.0, 62_000, 0.48, last="Edit src/auth.py (+84 −3)"),
+    "auth": Row("auth", "working", 1, 3, 97.0, 62_000, 0.48, last="Edit src/auth.py (+84 -3)"),
     "db": Row("db", "failed", 2, 3, 105.0, 65_000, 0.31, estimated=True, last="check tests failed: 2 failed"),
     "dash": Row("dash", "waiting", last="needs auth, db"),
 }
@@ -72,7 +72,7 @@ def test_the_whole_picture() -> None:
         ),
         "graph    feature  state          try     time  tokens     cost  last",
         "●        setup    ✓ integrated   1/3     1:00     50k    $0.31",
-        "├─●      auth     ◐ working      1/3     1:37     62k    $0.48  Edit src/auth.py (+84 −3)",
+        "├─●      auth     ◐ working      1/3     1:37     62k    $0.48  Edit src/auth.py (+84 -3)",
         "╰─│─●    db       ✗ failed       2/3     1:45     65k   ~$0.31  check tests failed: 2 failed",
         "  ╰─┴─●  dash     ○ waiting                                     needs auth, db",
         "waits: dash for auth, db",
@@ -150,7 +150,7 @@ def test_every_droppable_column_exists() -> None:
 
 @pytest.mark.parametrize("width", [60, 80, 100, 140])
 def test_the_header_keeps_counters_and_cost_longest(width: int) -> None:
-    text = "".join(span.text for span in header_line(TOTALS, width, ascii_only=False))
+    text = "".join(span.text for span in header_line(TOTALS, width))
     assert display_width(text) <= width
     assert "$4.21 / $10.00" in text
     assert "6:42" in text

@@ -50,7 +50,7 @@ def test_a_subagent_is_indented() -> None:
         ("Bash", {"command": "cat <<E\nx\nE"}, "Bash(cat <<E … 2 more lines)"),
         ("Read", {"file_path": "/w/a.py", "limit": 3}, "Read(/w/a.py)"),
         ("Write", {"file_path": "a.py", "content": "1\n2\n3\n"}, "Write(a.py) +3"),
-        ("Edit", {"file_path": "a.py", "old_string": "x", "new_string": "y\nz"}, "Edit(a.py) +2 −1"),
+        ("Edit", {"file_path": "a.py", "old_string": "x", "new_string": "y\nz"}, "Edit(a.py) +2 -1"),
         ("mcp__db__query", {"n": 1, "sql": "select 1"}, "mcp__db__query(select 1)"),
         ("Odd", {"n": 1}, "Odd()"),
         ("Odd", None, "Odd()"),
