@@ -1,0 +1,172 @@
+"""One engine a repository: a lock that the kernel holds for a living process, and a note of who that is.
+
+Invariant: the lock is the kernel's (flock), never the note's; it ends with its process, however that dies, so it cannot
+be stale. The file is never unlinked: a second file of the same name would be a second lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from orchestrate.errors import OrchestrateError
+from orchestrate.process import boot_id, start_time
+
+Flock = Callable[[int, int], None]
+
+ATTEMPTS = 20
+PAUSE_S = 0.01
+"""A command that only looks holds the lock, shared, for microseconds: try again that often before believing in an engine."""
+
+_UNSUPPORTED = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS})
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The engine that holds the lock. started: as process.start_time says; boot: process.boot_id; since: Unix seconds."""
+
+    pid: int
+    started: str
+    boot: str
+    host: str
+    run: str
+    command: str
+    since: float
+
+    def __str__(self) -> str:
+        if not self.pid:
+            return "another engine"
+        return f"pid {self.pid} on {self.host} since {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(self.since))}"
+
+
+def this_process(*, run: str, command: str, since: float) -> Owner:
+    """Ourselves as an owner."""
+    pid = os.getpid()
+    return Owner(pid, start_time(pid), boot_id(), socket.gethostname(), run, command, since)
+
+
+class Held:
+    """The lock, until release() or the end of the process. A child process does not inherit it (O_CLOEXEC)."""
+
+    def __init__(self, fd: int, path: Path) -> None:
+        self._fd = fd
+        self.path = path
+
+    def note(self, owner: Owner) -> None:
+        """Say who we are and which run we drive; may be repeated when the run becomes known."""
+        text = json.dumps(asdict(owner)).encode() + b"\n"
+        os.pwrite(self._fd, text, 0)  # one write, then cut: a reader takes the first line only
+        os.ftruncate(self._fd, len(text))
+
+    def release(self) -> None:
+        """Give the lock back; a second call does nothing."""
+        if self._fd < 0:
+            return
+        fd, self._fd = self._fd, -1
+        os.ftruncate(fd, 0)
+        fcntl.flock(fd, fcntl.LOCK_UN)
+        os.close(fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def acquire(path: Path, owner: Owner, *, flock: Flock = fcntl.flock) -> Held:
+    """Take the lock and note ourselves as its owner.
+
+    Raises OrchestrateError when another engine has it, or when the file system cannot lock.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for attempt in range(ATTEMPTS):
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_still_there(fd, path):
+                held = Held(fd, path)
+                held.note(owner)
+                return held
+        except BlockingIOError:
+            if attempt:
+                time.sleep(PAUSE_S)
+        except OSError as error:
+            os.close(fd)
+            raise _unlockable(path, error) from error
+        os.close(fd)
+    raise _refusal(_read(path))
+
+
+def owner(path: Path, *, flock: Flock = fcntl.flock) -> Owner | None:
+    """Who drives the repository right now; None when nobody does. Creates nothing.
+
+    Where the file system cannot lock, nobody can drive it either.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _read(path)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+    finally:
+        os.close(fd)
+    return None
+
+
+def _is_still_there(fd: int, path: Path) -> bool:
+    """Whether what we locked is what the next one would open, and not a file that was unlinked or replaced meanwhile."""
+    ours = os.fstat(fd)
+    with contextlib.suppress(FileNotFoundError):
+        theirs = path.stat()
+        return ours.st_nlink > 0 and (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino)
+    return False
+
+
+_NOBODY = Owner(0, "", "", "", "", "", 0.0)
+
+
+def _read(path: Path) -> Owner:
+    """The note; a blank owner where it cannot be read (not yet written, or damaged: the lock holds all the same)."""
+    try:
+        note: dict[str, Any] = json.loads(path.read_bytes().partition(b"\n")[0])
+        if isinstance(note["pid"], int) and isinstance(note["since"], int | float):
+            return Owner(**note)
+    except (OSError, ValueError, TypeError, KeyError):
+        pass
+    return _NOBODY
+
+
+def _refusal(other: Owner) -> OrchestrateError:
+    run = f"run {other.run}" if other.run else "a run of this repository"
+    stop = f"; to stop it: kill -INT {other.pid}" if other.pid and other.host == socket.gethostname() else ""
+    return OrchestrateError(f"{run} is being driven by {other}", hint=f"watch it: orchestrate status{stop}")
+
+
+def _unlockable(path: Path, error: OSError) -> OrchestrateError:
+    """Without locks nothing keeps two engines apart, least of all two on different hosts."""
+    if error.errno not in _UNSUPPORTED:
+        return OrchestrateError(f"cannot lock {path}: {error.strerror}", hint=f"check who owns it: ls -l {path}")
+    noted = _read(path)
+    last = f"; last driven by {noted}" if noted.pid else ""
+    return OrchestrateError(
+        f"the file system of {path} cannot lock files, so a second engine could not be kept out{last}",
+        hint="keep the repository on a local file system",
+    )
