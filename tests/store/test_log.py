@@ -164,11 +164,17 @@ def test_eight_processes_may_make_it_at_once(log_path: Path) -> None:
         import sys, pathlib
         from orchestrate.core.events import Warned
         from orchestrate.store.log import SqliteEventLog
+        print("ready", flush=True)
+        sys.stdin.readline()
         with SqliteEventLog(pathlib.Path(sys.argv[1])) as log:
             for n in range(5):
                 log.append("r", [Warned(1.0, "a", str(n)), Warned(1.0, "a", str(n))])
     """
-    writers = [child(program, log_path) for _ in range(8)]
+    read_end, write_end = os.pipe()
+    writers = [child(program, log_path, stdin=read_end) for _ in range(8)]
+    assert [writer.stdout and writer.stdout.readline() for writer in writers] == ["ready\n"] * 8
+    os.close(read_end)
+    os.close(write_end)  # to all of them at once
     for writer in writers:
         writer.communicate()
     assert [writer.returncode for writer in writers] == [0] * 8
