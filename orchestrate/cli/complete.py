@@ -1,0 +1,60 @@
+"""What TAB offers: ids of features, tags, runs. Fast, silent, and never wrong-footed by a broken file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrate.errors import OrchestrateError
+
+if TYPE_CHECKING:
+    import typer
+
+
+def features(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """(id, name) of the features in the feature list."""
+    return [(fid, name) for fid, name, _ in _listed(ctx) if fid.startswith(incomplete)]
+
+
+def selections(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """The same with tags, after the sign or separator that was typed already: `+a`, `a,b`."""
+    cut = max(incomplete.rfind(sign) for sign in " ,+@") + 1
+    typed, word = incomplete[:cut], incomplete[cut:]
+    listed = _listed(ctx)
+    tags = sorted({tag for _, _, tags in listed for tag in tags})
+    offers = [(fid, name) for fid, name, _ in listed] + [(f"tag:{tag}", "features with this tag") for tag in tags]
+    return [(typed + offer, meaning) for offer, meaning in offers if offer.startswith(word)]
+
+
+def runs(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Ids of runs, newest first."""
+    from orchestrate.app.recorded import run_ids
+
+    try:
+        return [run for run in reversed(run_ids(_start(ctx))) if run.startswith(incomplete)]
+    except (OrchestrateError, OSError):
+        return []
+
+
+def _listed(ctx: typer.Context) -> list[tuple[str, str, tuple[str, ...]]]:
+    """(id, name, tags) of every feature that can be read; nothing when the file cannot."""
+    from orchestrate.spec.load import find_config
+    from orchestrate.spec.sources import load_source
+
+    try:
+        data: Any = load_source(find_config(_start(ctx), ctx.params.get("config"))).data
+    except (OrchestrateError, OSError):
+        return []
+    entries = data.get("features") if isinstance(data, Mapping) else None
+    return [
+        (entry["id"], str(entry.get("name") or ""), tuple(t for t in entry.get("tags") or () if isinstance(t, str)))
+        for entry in (entries if isinstance(entries, list) else ())
+        if isinstance(entry, Mapping) and isinstance(entry.get("id"), str)
+    ]
+
+
+def _start(ctx: typer.Context) -> Path:
+    """The directory that -C names, at either place; else the current one."""
+    contexts = [c for c in (ctx.find_root(), ctx) if c is not None]
+    return Path.cwd().joinpath(*(c.params["directory"] for c in contexts if c.params.get("directory")))

@@ -1,0 +1,190 @@
+"""From a command line to an exit code: every way in which a command can end, said to a person or to a program.
+
+Invariant: no exception leaves run_arguments; stdout stays one JSON document when --json was asked for.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrate.cli.context import Given, environment, session_printer
+from orchestrate.errors import ExitCode, InputRefused, OrchestrateError, Problem
+
+if TYPE_CHECKING:
+    from typer import TyperException
+
+    from orchestrate.cli.app import Invocation
+    from orchestrate.cli.printer import Printer
+
+
+def run_arguments(arguments: Sequence[str]) -> int:
+    """Run one command line; returns the exit code."""
+    environ = environment()
+    wants_json = is_json_asked_for(arguments)
+    if sys.platform == "win32":
+        refusal = OrchestrateError(
+            "Windows is not supported: it lacks the means by which agents are kept in their place",
+            hint="run orchestrate inside WSL 2",
+        )
+        return _refuse(refusal, session_printer(Given(), environ), wants_json=wants_json)
+
+    import typer
+
+    from orchestrate.cli.app import PIPE_CLOSED, Invocation, run_typer
+
+    invocation = Invocation()
+    try:
+        code = run_typer(arguments, invocation)
+        if code != PIPE_CLOSED:
+            _flush()
+    except OrchestrateError as refusal:
+        code = _refuse(refusal, _printer(invocation, environ), wants_json=wants_json)
+    except typer.TyperException as usage:
+        code = _refuse(_usage_refusal(usage), _printer(invocation, environ), wants_json=wants_json)
+    except BrokenPipeError:
+        code = PIPE_CLOSED
+    except (KeyboardInterrupt, typer.Abort):
+        code = ExitCode.INTERRUPTED
+    except Exception as defect:  # noqa: BLE001 - the last line of defence: said, kept in a file, exit code 70
+        code = _confess(defect, arguments, invocation, environ, wants_json=wants_json)
+    if code == PIPE_CLOSED:
+        _abandon_output()
+    return code
+
+
+def is_json_asked_for(arguments: Sequence[str]) -> bool:
+    """Whether errors are to be JSON too; known before the command line has been understood."""
+    words = list(arguments)[: list(arguments).index("--")] if "--" in arguments else list(arguments)
+    asked = {"--json", "--format=json"} & set(words)
+    return bool(asked) or ("--format", "json") in itertools.pairwise(words)
+
+
+def _printer(invocation: Invocation, environ: Mapping[str, str]) -> Printer:
+    return invocation.session.printer if invocation.session else session_printer(invocation.given, environ)
+
+
+# ── refusals ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _refuse(refusal: OrchestrateError, printer: Printer, *, wants_json: bool) -> int:
+    problems = refusal.problems if isinstance(refusal, InputRefused) else ()
+    if wants_json:
+        printer.document({"error": error_document(refusal)})
+    else:
+        for problem in problems:
+            printer.refuse(problem_line(problem), hint=problem.hint)
+        if len(problems) != 1:
+            printer.refuse(refusal.message, hint=refusal.hint)
+    return int(refusal.code)
+
+
+def error_document(refusal: OrchestrateError) -> dict[str, object]:
+    """What a program reads: {code, message, hint, problems}."""
+    problems = refusal.problems if isinstance(refusal, InputRefused) else ()
+    return {
+        "code": int(refusal.code),
+        "message": refusal.message,
+        "hint": refusal.hint,
+        "problems": [
+            {
+                "message": p.message,
+                "hint": p.hint,
+                "source": p.source,
+                "line": p.line,
+                "column": p.column,
+                "where": p.where,
+            }
+            for p in problems
+        ],
+    }
+
+
+def problem_line(problem: Problem) -> str:
+    """`file:line:column: message`, as far as the place is known."""
+    return f"{problem.place}: {problem.message}" if problem.place else problem.message
+
+
+def _usage_refusal(usage: TyperException) -> OrchestrateError:
+    """Bad usage, in our words: Typer's message, and the command whose --help tells more."""
+    message = usage.format_message().rstrip(".?").replace("Value error, ", "")
+    message, _, near = message.partition(". Did you mean ")
+    prefix, _, rest = message.partition(": ")
+    if prefix.startswith("Invalid value for "):
+        option = prefix.removeprefix("Invalid value for ").split(" / ")[0].strip("'")
+        message = f"{option}: {rest}"
+    else:
+        message = message[:1].lower() + message[1:]
+    ctx = getattr(usage, "ctx", None)
+    command = ctx.command_path if ctx else "orchestrate"
+    return OrchestrateError(message, hint=f"did you mean {near}?" if near else f"{command} --help")
+
+
+# ── defects ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _confess(
+    defect: Exception,
+    arguments: Sequence[str],
+    invocation: Invocation,
+    environ: Mapping[str, str],
+    *,
+    wants_json: bool,
+) -> int:
+    """Say that this is our fault, and where the traceback lies."""
+    from orchestrate.redact import redact
+
+    text = redact("".join(traceback.format_exception(defect)))
+    words = redact(" ".join(arguments))
+    file = write_crash_file(f"orchestrate {words}\n\n{text}")
+    message = f"this is a defect of orchestrate: {type(defect).__name__}: {redact(str(defect))}"
+    hint = f"please report it with {file}" if file else "repeat it with --debug and report what it shows"
+    printer = _printer(invocation, environ)
+    asked = invocation.given.debug or environ.get("ORCHESTRATE_DEBUG", "") not in ("", "0")
+    if asked:
+        printer.err.line(text.rstrip())
+    _refuse(OrchestrateError(message, hint=hint, code=ExitCode.BUG), printer, wants_json=wants_json)
+    return ExitCode.BUG
+
+
+def write_crash_file(text: str) -> Path | None:
+    """Keep the traceback in the user's state directory, readable by the user only; None if that cannot be written."""
+    import platformdirs
+
+    try:
+        directory = Path(platformdirs.user_state_dir("orchestrate")) / "crashes"
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = directory / f"crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as f:
+            f.write(text)
+    except OSError:
+        return None
+    return file
+
+
+# ── the streams ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _flush() -> None:
+    """Now, while a closed pipe can still be told from a defect; not at interpreter exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+
+
+def _abandon_output() -> None:
+    """The reader has left: what is still buffered goes nowhere, and the interpreter does not complain at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        try:
+            os.dup2(nowhere, descriptor)
+        except OSError:
+            continue
+    os.close(nowhere)

@@ -1,0 +1,109 @@
+"""What a reading command is about: finds the repository's log, the run and the feature that were meant.
+
+Invariant: creates nothing, asks git for one path only, and works while an engine writes, in a read-only repository and
+from inside a worktree of a run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrate.core import events as ev
+from orchestrate.core.plan import Plan
+from orchestrate.errors import OrchestrateError
+from orchestrate.git.run import GitError, build_git
+from orchestrate.ports import Stored
+from orchestrate.store.artifacts import StateDir
+from orchestrate.store.log import SqliteEventLog
+from orchestrate.views.text import clean
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One repository's past and present, for reading. Use open_recorded."""
+
+    state: StateDir
+    log: SqliteEventLog
+
+    def find_run(self, given: str | None = None) -> str:
+        """Id of the run that was meant: the newest, or the one that the text begins (or its last four signs are).
+
+        Raises OrchestrateError when there is none, or several.
+        """
+        runs = self.log.runs()
+        if not runs:
+            raise OrchestrateError("nothing has been run in this repository yet", hint="orchestrate run")
+        if not given:
+            return runs[-1]
+        found = [run for run in runs if run == given] or [run for run in runs if run.startswith(given)]
+        found = found or [run for run in runs if run.endswith(f"-{given}")]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise OrchestrateError(
+                f"{len(found)} runs begin with '{given}'", hint="say which: " + ", ".join(reversed(found[-5:]))
+            )
+        raise OrchestrateError(f"there is no run '{clean(given)}'", hint=_nearest(given, runs, "orchestrate history"))
+
+    def events(self, run: str) -> Sequence[Stored]:
+        return self.log.read(run)
+
+
+@contextlib.contextmanager
+def open_recorded(start: Path, environ: Mapping[str, str]) -> Iterator[Recorded]:
+    """The log of the repository that `start` lies in. Raises OrchestrateError outside of one."""
+    state = StateDir(common_git_dir(start, environ))
+    with SqliteEventLog(state.log, read_only=True) as log:
+        yield Recorded(state, log)
+
+
+def common_git_dir(start: Path, environ: Mapping[str, str]) -> Path:
+    """Where all checkouts of the repository keep what they share."""
+    try:
+        done = build_git(start, environ).run_now("rev-parse", "--path-format=absolute", "--git-common-dir")
+    except GitError as failed:
+        if "not a git repository" in failed.words:
+            raise OrchestrateError(
+                f"{start} is not inside a git repository", hint="go to one, or name it with -C DIR"
+            ) from failed
+        raise
+    except OSError as missing:
+        raise OrchestrateError("git cannot be started", hint="install git 2.38 or newer") from missing
+    return Path(os.fsdecode(done.stdout.removesuffix(b"\n")))
+
+
+def started(events: Sequence[Stored]) -> ev.RunStarted:
+    """How the run began. Raises OrchestrateError when its log lacks that."""
+    for stored in events:
+        if isinstance(stored.event, ev.RunStarted):
+            return stored.event
+    raise OrchestrateError("the log of this run has no beginning; it cannot be shown")
+
+
+def plan_of(events: Sequence[Stored]) -> Plan:
+    """The plan that the run was started with."""
+    from orchestrate.spec.frozen import parse_plan
+
+    return parse_plan(started(events).plan)
+
+
+def find_feature(plan: Plan, given: str) -> str:
+    """The feature's id as the plan spells it. Raises OrchestrateError with the nearest ids."""
+    if given in plan.features:
+        return given
+    by_fold = {fid.casefold(): fid for fid in plan.features}
+    if given.casefold() in by_fold:
+        return by_fold[given.casefold()]
+    raise OrchestrateError(
+        f"the run has no feature '{clean(given)}'", hint=_nearest(given, list(plan.features), "orchestrate status")
+    )
+
+
+def _nearest(given: str, known: Sequence[str], listing: str) -> str:
+    near = difflib.get_close_matches(given, known, 3)
+    return f"did you mean {' or '.join(near)}?" if near else f"{listing} lists them"
