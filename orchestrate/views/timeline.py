@@ -1,0 +1,181 @@
+"""Where the time of a run went: spans for a chart, how many features were worked on at once, and the chain of features
+that made the run as long as it was. Pure.
+
+Invariant: wall time is never below the bound, up to the clock's own errors; sequential time is the sum of the busy spans.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+
+from orchestrate.views.attempts import IDLE, Stage
+from orchestrate.views.run import FeatureView, RunView
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineSpan:
+    """start, end: seconds since the run started. open: it goes on."""
+
+    feature: str
+    attempt: int
+    stage: Stage
+    start: float
+    end: float
+    open: bool = False
+
+    @property
+    def seconds(self) -> float:
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """From `at` (seconds since the run started) on, `count` attempts were worked on at once."""
+
+    at: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One feature of the critical path as it happened. Seconds since the run started.
+
+    due: when its last dependency was there (0 for the first link); start: its first attempt; ready: when the next link
+    could start from it, or when it ended, for the last.
+    """
+
+    feature: str
+    due: float
+    start: float
+    ready: float
+
+    @property
+    def waited_s(self) -> float:
+        return max(0.0, self.start - self.due)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """All in seconds.
+
+    wall_s: from start to end, by the clock; down_s: part of it in which no engine drove the run.
+    sequential_s: what one worker would have needed for the same. parallel: slots, or the peak where those are unknown.
+    bound_s: what no order could have beaten: max(longest chain of busy times, sequential_s ÷ parallel).
+    """
+
+    spans: tuple[TimelineSpan, ...]
+    concurrency: tuple[Step, ...]
+    critical_path: tuple[Link, ...]
+    wall_s: float
+    down_s: float
+    sequential_s: float
+    bound_s: float
+    parallel: int
+    peak: int
+
+    @property
+    def active_s(self) -> float:
+        """Wall time in which an engine was there."""
+        return max(0.0, self.wall_s - self.down_s)
+
+    @property
+    def speedup(self) -> float:
+        """Sequential over active time; 0 when nothing happened yet."""
+        return self.sequential_s / self.active_s if self.active_s > 0 else 0.0
+
+
+def build_timeline(view: RunView, *, now: float, parallel: int | None = None) -> Timeline:
+    """now: Unix seconds, the end of what is still going on. parallel: slots of the run, if known."""
+    end = view.ended_at if view.ended_at is not None else max(now, view.last_at)
+    start = view.started_at or end
+    spans = tuple(_spans(view, start, end))
+    steps = tuple(_concurrency(spans))
+    peak = max((step.count for step in steps), default=0)
+    slots = parallel or max(1, peak)
+    busy = _busy(view, end)
+    sequential = sum(busy.values())
+    return Timeline(
+        spans=spans,
+        concurrency=steps,
+        critical_path=_critical_path(view, start, end),
+        wall_s=end - start,
+        down_s=view.down_s,
+        sequential_s=sequential,
+        bound_s=max(_longest_chain(view, busy), sequential / slots),
+        parallel=slots,
+        peak=peak,
+    )
+
+
+def _spans(view: RunView, start: float, end: float) -> Iterable[TimelineSpan]:
+    """In plan order, then by attempt and time."""
+    for feature in view.features.values():
+        for attempt in feature.attempts:
+            for span in attempt.spans:
+                yield TimelineSpan(
+                    feature.id,
+                    attempt.number,
+                    span.stage,
+                    max(0.0, span.start - start),
+                    max(0.0, (end if span.end is None else span.end) - start),
+                    open=span.end is None,
+                )
+
+
+def _concurrency(spans: Iterable[TimelineSpan]) -> Iterable[Step]:
+    """One step for each moment at which the number changed. Spans that touch do not overlap."""
+    changes: list[tuple[float, int]] = []
+    for span in spans:
+        if span.stage not in IDLE:
+            changes += [(span.start, 1), (span.end, -1)]
+    changes.sort()
+    count = said = 0
+    for at, group in groupby(changes, key=lambda change: change[0]):
+        count += sum(change for _, change in group)
+        if count != said:
+            said = count
+            yield Step(at, count)
+
+
+def _busy(view: RunView, end: float) -> dict[str, float]:
+    return {feature.id: sum(attempt.busy_s(end) for attempt in feature.attempts) for feature in view.features.values()}
+
+
+def _longest_chain(view: RunView, busy: dict[str, float]) -> float:
+    """Heaviest path through the plan, each feature weighing what it really took. Features are in topological order."""
+    chain: dict[str, float] = {}
+    for fid, feature in view.plan.features.items():
+        chain[fid] = busy[fid] + max((chain[need] for need in feature.depends_on), default=0.0)
+    return max(chain.values(), default=0.0)
+
+
+def _critical_path(view: RunView, start: float, end: float) -> tuple[Link, ...]:
+    """From the feature that ended last, back along the dependency that was ready last, to one that had none."""
+    begun = [feature for feature in view.features.values() if feature.attempts]
+    if not begun:
+        return ()
+    here = max(begun, key=lambda feature: (_ended(feature, end), feature.id))
+    ready = _ended(here, end)
+    links: list[Link] = []
+    while True:
+        needs = [view.features[need] for need in view.plan.features[here.id].depends_on]
+        before = max(needs, key=lambda need: (_ready(view, need, end), need.id), default=None)
+        due = _ready(view, before, end) if before is not None else start
+        links.append(
+            Link(here.id, max(0.0, due - start), max(0.0, (here.started_at or due) - start), max(0.0, ready - start))
+        )
+        if before is None:
+            return tuple(reversed(links))
+        here, ready = before, due
+
+
+def _ready(view: RunView, feature: FeatureView, end: float) -> float:
+    """When its dependents could start."""
+    at = feature.ended_at if view.plan.start_on == "integrated" else feature.verified_at
+    return end if at is None else at
+
+
+def _ended(feature: FeatureView, end: float) -> float:
+    return end if feature.ended_at is None else feature.ended_at
