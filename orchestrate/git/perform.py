@@ -1,0 +1,201 @@
+"""Does the git effects: prepare a worktree, seal, merge, publish, keep. The only module here that knows events.
+
+Invariant: each effect answers with exactly one event (KeepWork with none), also when it is cancelled; git commands that
+write are never cut off half-way, as they are short.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from orchestrate.core import events as ev
+from orchestrate.core.effects import AnyEffect, KeepWork, MergeWork, PrepareWorktree, PublishMerge, SealWork
+from orchestrate.core.names import AttemptKey, integration_branch
+from orchestrate.core.plan import Feature
+from orchestrate.errors import OrchestrateError
+from orchestrate.ports import Clock, Emit
+
+from .changes import SealRefused, Work, seal
+from .checkpoint import keep
+from .integrate import IntegrationBranch
+from .merges import MergeConflict, join_commits
+from .portblocks import PortBlocks
+from .repository import Repository
+from .settings import GitSettings
+from .worktrees import Worktrees
+
+T = TypeVar("T")
+
+RunSetup = Callable[[AttemptKey, Path], Awaitable[str]]
+"""Runs the setup commands in a worktree that is ready otherwise. Answers why it failed, empty when it did not."""
+
+INTERRUPTED = "interrupted"
+
+
+class GitPerformer:
+    """Performs for one repository. features: of the run's plan, by id. base_of: commit id that an attempt started from, as
+    the log has it. ports_held: blocks of attempts under way, from the log."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        settings: GitSettings,
+        features: Mapping[str, Feature],
+        *,
+        clock: Clock,
+        base_of: Callable[[AttemptKey], str],
+        run_setup: RunSetup,
+        ports_held: Mapping[AttemptKey, int] | None = None,
+    ) -> None:
+        self._repository = repository
+        self._settings = settings
+        self._features = features
+        self._clock = clock
+        self._base_of = base_of
+        self._run_setup = run_setup
+        self._worktrees = Worktrees(repository, settings)
+        self._ports = PortBlocks(settings.ports_first, settings.ports_count, ports_held)
+        self._branches: dict[str, IntegrationBranch] = {}
+
+    def port_of(self, key: AttemptKey) -> int:
+        """First port of the attempt's block; 0 without one."""
+        return self._ports.held_by(key)
+
+    def path_of(self, key: AttemptKey) -> Path:
+        """Where the attempt's worktree lies, or would."""
+        return self._worktrees.path_of(key)
+
+    async def perform(self, effect: AnyEffect, emit: Emit) -> None:
+        match effect:
+            case PrepareWorktree():
+                emit(await self._prepare(effect, emit))
+            case SealWork():
+                emit(await uncut(self._seal(effect, emit)))
+            case MergeWork():
+                emit(await uncut(self._merge(effect)))
+            case PublishMerge():
+                emit(await uncut(self._publish(effect)))
+            case KeepWork():
+                await uncut(self._keep(effect, emit))
+            case _:
+                raise TypeError(f"git does not perform {type(effect).__name__}")
+
+    async def integration_worktree(self, run: str, commit: str) -> Path:
+        """The run's integration worktree with the files of `commit`, set up. Raises OrchestrateError."""
+        path, is_new = await uncut(self._worktrees.check_out_merge(run, commit))
+        if is_new:
+            if why := await self._run_setup(AttemptKey(run, "integration", 0), path):
+                raise OrchestrateError(f"setup of the integration worktree failed: {why}")
+            self._worktrees.finish_merge_checkout(path)
+        return path
+
+    # ── effects ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _prepare(self, effect: PrepareWorktree, emit: Emit) -> ev.WorktreePrepared | ev.WorktreeFailed:
+        key, started = effect.key, self._clock.now()
+
+        def failed(kind: str, why: str) -> ev.WorktreeFailed:
+            at = self._clock.now()
+            self._ports.release(key)
+            return ev.WorktreeFailed(at, key.feature, key.attempt, kind, why, at - started)  # type: ignore[arg-type]
+
+        try:
+            base = await uncut(join_commits(self._repository.git, effect.parents))
+            notices = await uncut(self._worktrees.add(key, base))
+        except MergeConflict as conflict:
+            return failed("conflict", str(conflict))
+        except (OrchestrateError, OSError) as problem:
+            return failed("git", str(problem))
+        self._warn(key, notices, emit)
+        port, path = self._ports.take(key), self._worktrees.path_of(key)
+        try:
+            if why := await self._run_setup(key, path):
+                return failed("setup", why)
+        except asyncio.CancelledError:
+            return failed("setup", INTERRUPTED)
+        at = self._clock.now()
+        branch = self._worktrees.branch_of(key)
+        return ev.WorktreePrepared(at, key.feature, key.attempt, base, branch, str(path), port, at - started)
+
+    async def _seal(self, effect: SealWork, emit: Emit) -> ev.WorkSealed:
+        key, started = effect.key, self._clock.now()
+        feature = self._features[key.feature]
+        try:
+            git, link = self._worktrees.inside(self._worktrees.path_of(key))
+            branch = self._worktrees.branch_of(key)
+            work = Work(
+                self._repository,
+                git,
+                link,
+                key,
+                branch,
+                self._base_of(key),
+                feature.name or feature.id,
+                feature.touches,
+            )
+            sealed = await seal(work)
+        except (SealRefused, OrchestrateError, OSError) as problem:
+            at = self._clock.now()
+            return ev.WorkSealed(at, key.feature, key.attempt, "", "", error=str(problem), duration_s=at - started)
+        self._warn(key, sealed.notices, emit)
+        at, diff = self._clock.now(), sealed.diff
+        return ev.WorkSealed(
+            at, key.feature, key.attempt, sealed.head, sealed.tree, len(diff.paths), diff.insertions, diff.deletions,
+            sealed.commits, sealed.committed, sealed.out_of_scope, "", at - started,
+        )  # fmt: skip
+
+    async def _merge(self, effect: MergeWork) -> ev.MergeFinished:
+        key, started = effect.key, self._clock.now()
+        name = self._features[key.feature].name
+        try:
+            done = await self._branch(key.run).merge(key, name=name, head=effect.head, onto=effect.onto)
+        except (OrchestrateError, OSError) as problem:
+            at = self._clock.now()
+            return ev.MergeFinished(at, key.feature, key.attempt, "error", why=str(problem), duration_s=at - started)
+        at = self._clock.now()
+        kind = "error" if done.kind == "moved" else done.kind
+        return ev.MergeFinished(
+            at, key.feature, key.attempt, kind, done.commit, done.tree, done.paths, done.why, at - started
+        )
+
+    async def _publish(self, effect: PublishMerge) -> ev.Published:
+        key = effect.key
+        try:
+            why = await self._branch(key.run).publish(effect.commit, effect.onto)
+        except (OrchestrateError, OSError) as problem:
+            why = str(problem)
+        return ev.Published(self._clock.now(), key.feature, key.attempt, not why, "" if why else effect.commit, why)
+
+    async def _keep(self, effect: KeepWork, emit: Emit) -> None:
+        key = effect.key
+        self._ports.release(key)
+        try:
+            await keep(self._repository, key, self._worktrees.path_of(key), branch_prefix=self._settings.branch_prefix)
+        except (OrchestrateError, OSError) as problem:
+            words = f"its last state could not be saved under a private ref; the worktree stays as it is: {problem}"
+            self._warn(key, (words,), emit)
+
+    def _branch(self, run: str) -> IntegrationBranch:
+        if run not in self._branches:
+            name = integration_branch(run, self._settings.branch_prefix)
+            self._branches[run] = IntegrationBranch(self._repository, name)
+        return self._branches[run]
+
+    def _warn(self, key: AttemptKey, notices: tuple[str, ...], emit: Emit) -> None:
+        for notice in notices:
+            emit(ev.Warned(self._clock.now(), key.feature, notice))
+
+
+async def uncut(work: Coroutine[object, object, T]) -> T:
+    """Await to the end even when cancelled meanwhile: for short work that must not stop half-way and has an answer."""
+    task = asyncio.ensure_future(work)  # noqa: TID251  awaited right here, to its end
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise
+    return task.result()

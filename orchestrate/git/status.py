@@ -1,0 +1,59 @@
+"""What stands in a worktree beside its commits. https://git-scm.com/docs/git-status#_porcelain_format_version_2"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .run import Git, paths_of
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """commit: of HEAD, empty when there is none. branch: short name, empty when detached. nested: untracked directories
+    with a repository of their own. unmerged: paths with conflicts left open."""
+
+    commit: str
+    branch: str
+    dirty: bool
+    nested: tuple[str, ...] = ()
+    unmerged: tuple[str, ...] = ()
+
+
+async def read_status(git: Git) -> Status:
+    out = await git.run(
+        "status", "--porcelain=v2", "--branch", "--untracked-files=all", "--ignore-submodules=dirty", "-z"
+    )
+    return parse_status(out.stdout)
+
+
+def parse_status(output: bytes) -> Status:
+    """Output of `status --porcelain=v2 --branch --untracked-files=all -z` → Status.
+
+    git does not walk into a repository inside the worktree: with every untracked file listed, only such a directory
+    still ends with a slash.
+    """
+    commit = branch = ""
+    dirty = False
+    nested: list[str] = []
+    unmerged: list[str] = []
+    skip = False
+    for field in paths_of(output):
+        if skip:
+            skip = False
+        elif field.startswith("# branch.oid "):
+            commit = field[13:].replace("(initial)", "")
+        elif field.startswith("# branch.head "):
+            branch = field[14:].replace("(detached)", "")
+        elif field.startswith("? ") and field.endswith("/"):
+            nested.append(field[2:])
+        elif field.startswith("u "):
+            unmerged.append(field.split(" ", 10)[10])
+        elif field[:1] in ("1", "2", "?"):
+            dirty = True
+            skip = field[0] == "2"  # a renamed entry is followed by the path that it had
+    return Status(commit, branch, dirty, tuple(nested), tuple(unmerged))
+
+
+def all_but(nested: tuple[str, ...]) -> tuple[str, ...]:
+    """Pathspecs for `git add -A --`: everything but repositories inside the worktree, which would become broken links."""
+    return (":/", *(f":(top,exclude,literal){path.rstrip('/')}" for path in nested))
