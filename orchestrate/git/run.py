@@ -158,13 +158,9 @@ def with_identity(git: Git) -> Git:
     if all(git.run_now("var", name, ok=range(256)).ok for name in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT")):
         return git
     return git.with_variables(
-        GIT_AUTHOR_NAME=RETRY_AFTER_S = 0.15
-
-FALLBACK_NAME,
+        GIT_AUTHOR_NAME=FALLBACK_NAME,
         GIT_AUTHOR_EMAIL=FALLBACK_EMAIL,
-        GIT_COMMITTER_NAME=RETRY_AFTER_S = 0.15
-
-FALLBACK_NAME,
+        GIT_COMMITTER_NAME=FALLBACK_NAME,
         GIT_COMMITTER_EMAIL=FALLBACK_EMAIL,
     )
 
