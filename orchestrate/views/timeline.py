@@ -161,19 +161,20 @@ def _critical_path(view: RunView, start: float, end: float) -> tuple[Link, ...]:
     links: list[Link] = []
     while True:
         needs = [view.features[need] for need in view.plan.features[here.id].depends_on]
-        before = max(needs, key=lambda need: (_ready(view, need, end), need.id), default=None)
-        due = _ready(view, before, end) if before is not None else start
+        integrated = view.plan.start_on == "integrated" or here.base_conflict
+        moments = [(_ready(need, end, integrated=integrated), need.id) for need in needs]
+        due, before = max(moments, default=(start, ""))
         links.append(
             Link(here.id, max(0.0, due - start), max(0.0, (here.started_at or due) - start), max(0.0, ready - start))
         )
-        if before is None:
+        if not before:
             return tuple(reversed(links))
-        here, ready = before, due
+        here, ready = view.features[before], due
 
 
-def _ready(view: RunView, feature: FeatureView, end: float) -> float:
+def _ready(feature: FeatureView, end: float, *, integrated: bool) -> float:
     """When its dependents could start."""
-    at = feature.ended_at if view.plan.start_on == "integrated" else feature.verified_at
+    at = feature.ended_at if integrated else feature.verified_at
     return end if at is None else at
 
 
