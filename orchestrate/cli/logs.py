@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Annotated
@@ -11,24 +11,34 @@ from typing import IO, Annotated
 import typer
 
 from orchestrate.cli.context import Session
-from orchestrate.cli.options import FeatureArgument, RunOption
-from orchestrate.cli.printer import Stream
+from orchestrate.cli.options import FeatureArgument, RunOption, whole_number
+from orchestrate.cli.printer import Printer, Stream
 from orchestrate.cli.recorded import Recorded, find_feature, open_recorded, plan_of
 from orchestrate.core import events as ev
 from orchestrate.core.names import AttemptKey
 from orchestrate.engine.lock import owner
-from orchestrate.errors import ExitCode, OrchestrateError
-from orchestrate.ports import Stored
+from orchestrate.errors import OrchestrateError
+from orchestrate.views.attempts import AttemptView, CheckRound, InvocationView
 from orchestrate.views.figures import render_duration
-from orchestrate.views.story import CheckRound, Invocation, Story, stories
+from orchestrate.views.lines import failed_checks
+from orchestrate.views.run import RunView, build_view, fold
 from orchestrate.views.text import clean, clean_block
-from orchestrate.views.transcript import Piece, parse_transcript_line
+from orchestrate.views.transcript import Piece, PieceKind, parse_transcript_line
 
 LOOK_EVERY_S = 0.25
 """How often a live transcript is looked at, seconds."""
 _CHUNK = 1 << 20
-_STYLES = {"tool": ("cyan",), "fault": ("red",), "end": ("bold",)}
-_LEADS = {"tool": "→ ", "answer": "    ", "fault": "  ✗ ", "note": "· ", "thought": "  ", "begin": "── ", "end": "── "}
+
+_STYLES: dict[PieceKind, tuple[str, ...]] = {
+    "begin": ("dim",),
+    "thought": ("dim",),
+    "tool": ("cyan",),
+    "answer": ("dim",),
+    "fault": ("red",),
+    "note": ("yellow",),
+    "end": ("bold",),
+}
+_LEADS: dict[PieceKind, str] = {"tool": "→ ", "answer": "    ", "fault": "  ✗ ", "note": "· ", "thought": "  "}
 
 
 def logs(
@@ -36,12 +46,15 @@ def logs(
     feature: FeatureArgument,
     run: RunOption = None,
     attempt: Annotated[
-        int | None, typer.Option("--attempt", "-n", metavar="N", min=1, help="Which attempt. [default: the last]")
+        int | None,
+        typer.Option(
+            "--attempt", "-n", metavar="N", parser=whole_number(1, 10_000), help="Which attempt. [default: the last]"
+        ),
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Stay until the attempt has ended.")] = False,
     raw: Annotated[bool, typer.Option("--raw", help="The agent's own lines, as it printed them.")] = False,
     checks: Annotated[bool, typer.Option("--checks", help="What the checks printed, instead.")] = False,
-) -> ExitCode:
+) -> None:
     """What an agent said and did.
 
     \b
@@ -49,28 +62,226 @@ def logs(
       orchestrate logs api -f         the same, live
       orchestrate logs api --checks   why its checks failed
     """
+    if checks and (raw or follow):
+        raise OrchestrateError("--checks shows what is over; it goes with neither --raw nor --follow")
     with open_recorded(session.start, session.environ) as recorded:
         run = recorded.find_run(run)
         events = recorded.events(run)
-        fid = find_feature(plan_of(events), feature)
-        reader = _Reader(recorded, run, fid, _choose(events, fid, attempt), session)
-        if raw:
-            reader.show = _raw_writer(session.printer.out)
-            reader.with_words = False
+        plan = plan_of(events)
+        fid = find_feature(plan, feature)
+        view = build_view(plan, (stored.event for stored in events))
+        chosen = _choose(view.features[fid].attempts, fid, attempt)
         if checks:
-            reader.show_checks()
-        else:
-            reader.read(follow=follow)
-    return ExitCode.DONE
+            _show_checks(session.printer, recorded, run, chosen)
+            return
+        show = _raw_writer(session.printer.out) if raw else _piece_writer(session.printer.out)
+        _Reader(recorded, view, chosen, session.printer, show, raw, events[-1].seq).read(follow=follow)
 
 
-def _choose(events: list[Stored] | tuple[Stored, ...] | object, fid: str, attempt: int | None) -> Story:
-    assert isinstance(events, list | tuple)
-    told = stories((stored.event for stored in events), fid)
-    if not told:
+def _choose(made: Sequence[AttemptView], fid: str, number: int | None) -> AttemptView:
+    if not made:
         raise OrchestrateError(f"feature {fid} has not been started in this run", hint="orchestrate status")
-    for story in told:
-        if attempt in (None, story.attempt) and (attempt is not None or story is told[-1]):
-            return story
-    tries = ", ".join(str(story.attempt) for story in told)
-    raise OrchestrateError(f"feature {fid} has no attempt {attempt} in this run", hint=f"there is: {tries}")
+    if number is None:
+        return made[-1]
+    for attempt in made:
+        if attempt.number == number:
+            return attempt
+    there = ", ".join(str(attempt.number) for attempt in made)
+    raise OrchestrateError(f"feature {fid} has no attempt {number} in this run", hint=f"there is: {there}")
+
+
+# ── the transcript ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(slots=True)
+class Tail:
+    """Complete lines of a file that may still grow, or not be there yet."""
+
+    path: Path
+    _file: IO[bytes] | None = None
+    _rest: bytes = b""
+
+    def lines(self, *, to_the_end: bool) -> Iterator[bytes]:
+        """What is new. to_the_end: nobody writes any more, so what lacks a line's end is a line as well."""
+        if self._file is None:
+            try:
+                self._file = self.path.open("rb")
+            except FileNotFoundError:
+                return
+        parts = [self._rest]
+        while chunk := self._file.read(_CHUNK):
+            head, newline, tail = chunk.rpartition(b"\n")
+            if not newline:
+                parts.append(chunk)
+                continue
+            yield from (b"".join(parts) + head).split(b"\n")
+            parts = [tail]
+        self._rest = b"".join(parts)
+        if to_the_end:
+            if self._rest:
+                yield self._rest
+            self._rest = b""
+            self._file.close()
+            self._file = None
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Shows the steps of one attempt in order, each as far as it has come."""
+
+    recorded: Recorded
+    view: RunView
+    attempt: AttemptView
+    printer: Printer
+    show: Callable[[bytes], None]
+    raw: bool
+    seq: int
+    _at: int = 0
+    _headed: int = -1
+    _tails: dict[int, Tail] = field(default_factory=dict)
+
+    def read(self, *, follow: bool) -> None:
+        while True:
+            # Ask before looking: what an engine wrote before it went is then still seen.
+            is_live = self.attempt.ended is None and owner(self.recorded.state.engine_lock) is not None
+            self._refresh()
+            moved = self._show_news(is_live=is_live and follow)
+            if self.attempt.ended is not None or not (is_live and follow):
+                break
+            if not moved:
+                time.sleep(LOOK_EVERY_S)
+        self._say_end(is_live=is_live)
+
+    def _refresh(self) -> None:
+        for stored in self.recorded.log.read(self.view.run, self.seq):
+            self.seq = stored.seq
+            fold(self.view, stored.event)
+
+    def _steps(self) -> list[InvocationView | CheckRound]:
+        """In order of time: an attempt does one thing after the other."""
+        steps: list[InvocationView | CheckRound] = [*self.attempt.invocations, *self.attempt.rounds]
+        return sorted(steps, key=_begun_at)
+
+    def _show_news(self, *, is_live: bool) -> bool:
+        moved = False
+        for step in self._steps()[self._at :]:
+            if isinstance(step, CheckRound):
+                self._head(_checks_words(step))
+            else:
+                self._head(self._invocation_words(step))
+                is_over = step.finished is not None or bool(step.lost) or not is_live
+                for line in self._tail(step).lines(to_the_end=is_over):
+                    self.show(line)
+                    moved = True
+                if not is_over:
+                    return moved
+            self._at += 1
+            moved = True
+        return moved
+
+    def _tail(self, step: InvocationView) -> Tail:
+        key = AttemptKey(self.view.run, self.attempt.feature, self.attempt.number)
+        path = self.recorded.state.attempt_dir(key) / f"agent-{step.started.invocation}.jsonl"
+        return self._tails.setdefault(step.started.invocation, Tail(path))
+
+    def _head(self, words: str) -> None:
+        if self._headed < self._at and not self.raw:
+            out = self.printer.out
+            out.line(("" if self._headed < 0 else "\n") + out.paint(words, "bold"))
+        self._headed = self._at
+
+    def _invocation_words(self, step: InvocationView) -> str:
+        attempt, begun = self.attempt, step.started
+        return f"{attempt.feature} · attempt {attempt.number} · {begun.phase} · {clock(begun.at)}"
+
+    def _say_end(self, *, is_live: bool) -> None:
+        attempt, say = self.attempt, self.printer.say
+        if not attempt.invocations:
+            say(
+                f"the agent was not started: {clean(attempt.problem.why)}"
+                if attempt.problem
+                else "no agent was started"
+            )
+        if attempt.ended is not None:
+            why = f": {clean(attempt.ended.why)}" if attempt.ended.why else ""
+            say(f"\nattempt {attempt.number}: {attempt.ended.outcome.replace('_', ' ')}{why}")
+        elif is_live:
+            say(f"\nstill under way; stay with it: orchestrate logs {attempt.feature} -f")
+        else:
+            say("\nbroken off: no engine is running; go on with: orchestrate run --resume")
+
+
+def _begun_at(step: InvocationView | CheckRound) -> float:
+    return step.at - step.duration_s if isinstance(step, CheckRound) else step.started.at
+
+
+def _piece_writer(out: Stream) -> Callable[[bytes], None]:
+    def show(line: bytes) -> None:
+        for piece in parse_transcript_line(line):
+            out.line(render_piece(piece, out))
+
+    return show
+
+
+def render_piece(piece: Piece, out: Stream) -> str:
+    """One piece as lines: led by a sign, indented below it, in the colour of its kind."""
+    lead = _LEADS.get(piece.kind, "")
+    indent = "    " * piece.depth
+    text = clean_block(piece.text).rstrip().replace("\n", f"\n{indent}{' ' * len(lead)}")
+    return out.paint(f"{indent}{lead}{text}", *_STYLES.get(piece.kind, ()))
+
+
+def _raw_writer(out: Stream) -> Callable[[bytes], None]:
+    """Byte for byte into a file or a pipe; harmless on a terminal."""
+    buffer = getattr(out.file, "buffer", None)
+
+    def show(line: bytes) -> None:
+        if out.is_terminal or buffer is None:
+            out.line(clean_block(line.decode("utf-8", "replace")))
+        else:
+            buffer.write(line + b"\n")
+            buffer.flush()
+
+    return show
+
+
+# ── checks ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _show_checks(printer: Printer, recorded: Recorded, run: str, attempt: AttemptView) -> None:
+    if not attempt.rounds:
+        printer.say(f"no check has run yet in attempt {attempt.number} at {attempt.feature}")
+    for number, step in enumerate(attempt.rounds):
+        printer.answer(("\n" if number else "") + printer.out.paint(_checks_words(step), "bold"))
+        for check in step.checks:
+            printer.answer(_check_words(printer.out, check))
+            if not check.ok or printer.verbosity > 0:
+                _show_output(printer.out, recorded.state.run_dir(run), check)
+
+
+def _checks_words(step: CheckRound) -> str:
+    where = "checks on the merged tree" if step.on_merged else "checks"
+    verdict = "passed" if step.ok else clean(failed_checks(step.checks, step.error))
+    return f"{where} · {clock(step.at)} · {verdict}"
+
+
+def _check_words(out: Stream, check: ev.CheckResult) -> str:
+    how = "timed out" if check.timed_out else f"exit {check.exit_code}"
+    sign = out.paint("✓", "green") if check.ok else out.paint("✗", "red")
+    return f"{sign} {clean(check.name)} ({how}, {render_duration(check.duration_s)}): {clean(check.command)}"
+
+
+def _show_output(out: Stream, run_dir: Path, check: ev.CheckResult) -> None:
+    """The whole output where its file is still there, else the end of it that the log holds."""
+    try:
+        with (run_dir / check.artifact).open("rb") as file:
+            for line in file:
+                out.line("    " + clean_block(line.decode("utf-8", "replace").rstrip("\n")))
+    except OSError:
+        for text in clean_block(check.tail).rstrip("\n").split("\n"):
+            out.line(f"    {text}")
+
+
+def clock(at: float) -> str:
+    """Local time of day."""
+    return time.strftime("%H:%M:%S", time.localtime(at))

@@ -6,17 +6,22 @@ alone, so that the terminal never scrolls. Features at work are shown first when
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
-from orchestrate.core.plan import Plan
-from orchestrate.views.figures import render_duration, render_money, render_rough_duration, render_tokens, to_ascii
+from orchestrate.core import events as ev
+from orchestrate.views.figures import (
+    render_duration,
+    render_money,
+    render_rough_duration,
+    render_tokens,
+    to_ascii,
+)
+from orchestrate.views.forecast import Forecast
 from orchestrate.views.lanes import lanes
+from orchestrate.views.rows import GROUPS, LOOKS, Group, Row, Tone, row_of
+from orchestrate.views.run import RunView, waits_for
 from orchestrate.views.text import clean, clip, display_width, pad
-
-Tone = Literal["plain", "strong", "dim", "good", "bad", "busy", "caution"]
-Group = Literal["done", "busy", "failed", "skipped", "waiting"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,64 +31,6 @@ class Span:
 
 
 FrameLine = tuple[Span, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """How a standing is shown."""
-
-    word: str
-    group: Group
-    tone: Tone
-    symbol: str
-
-
-_BUSY, _VERIFIED, _DONE, _BAD, _OUT, _WAIT = "◐●✓✗⊘○"
-
-LOOKS: Mapping[str, Look] = {
-    "waiting": Look("waiting", "waiting", "dim", _WAIT),
-    "ready": Look("ready", "waiting", "plain", _WAIT),
-    "preparing": Look("preparing", "busy", "busy", _BUSY),
-    "working": Look("working", "busy", "busy", _BUSY),
-    "sealing": Look("sealing", "busy", "busy", _BUSY),
-    "checking": Look("checking", "busy", "busy", _BUSY),
-    "verified": Look("verified", "busy", "good", _VERIFIED),
-    "merging": Look("merging", "busy", "good", _VERIFIED),
-    "parked": Look("parked", "waiting", "caution", _WAIT),
-    "integrated": Look("integrated", "done", "good", _DONE),
-    "failed": Look("failed", "failed", "bad", _BAD),
-    "conflicted": Look("conflicted", "failed", "bad", _BAD),
-    "no_changes": Look("no changes", "failed", "bad", _BAD),
-    "cancelled": Look("cancelled", "skipped", "caution", _OUT),
-    "interrupted": Look("interrupted", "skipped", "caution", _OUT),
-    "postponed": Look("postponed", "waiting", "caution", _WAIT),
-    "skipped": Look("skipped", "skipped", "caution", _OUT),
-}
-"""By status word of the run view."""
-
-GROUPS: tuple[tuple[Group, str, str, Tone], ...] = (
-    ("done", "done", _DONE, "good"),
-    ("busy", "running", _BUSY, "busy"),
-    ("failed", "failed", _BAD, "bad"),
-    ("skipped", "skipped", _OUT, "caution"),
-    ("waiting", "waiting", _WAIT, "dim"),
-)
-"""In the order of the header's counters."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One feature as the table shows it. try_number: 0 before the first. elapsed_s: of the current or last attempt."""
-
-    feature: str
-    standing: str
-    try_number: int = 0
-    tries: int = 1
-    elapsed_s: float | None = None
-    tokens: int = 0
-    cost_usd: float = 0.0
-    estimated: bool = False
-    last: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,14 +113,14 @@ def table_line(columns: Sequence[Column], cells: Mapping[str, Span], width: int)
 class LiveTable:
     """What of the picture does not change from frame to frame, and which features are in which group.
 
-    standing_of and row_of ask the run view; mark(feature) must be called when an event of that feature came in, so that
-    a frame costs what its visible rows cost and not what the plan is long.
+    changed(event) must be called with every event after the view has folded it, so that a frame costs what its visible
+    rows cost and not what the plan is long.
     """
 
-    plan: Plan
-    standing_of: Callable[[str], str]
-    row_of: Callable[[str, float], Row]
+    view: RunView
     ascii_only: bool = False
+    resets_at: float = 0.0
+    """When the account's usage limit ends, Unix seconds; 0 when none was reached, or nobody knows."""
     _groups: dict[Group, dict[str, None]] = field(default_factory=dict)
     _group_of: dict[str, Group] = field(default_factory=dict)
     _position: dict[str, int] = field(default_factory=dict)
@@ -181,26 +128,42 @@ class LiveTable:
     _feature_width: int = 0
 
     def __post_init__(self) -> None:
-        order = tuple(self.plan.features)
+        features = self.view.plan.features
+        order = tuple(features)
         self._position = {fid: number for number, fid in enumerate(order)}
         self._groups = {group: {} for group, *_ in GROUPS}
-        needs = {fid: feature.depends_on for fid, feature in self.plan.features.items()}
+        needs = {fid: feature.depends_on for fid, feature in features.items()}
         drawing = lanes(order, needs, ascii_only=self.ascii_only) if len(order) <= _MOST_DRAWN else None
         self._drawing = dict(zip(order, drawing, strict=True)) if drawing else {}
         self._feature_width = max(7, *(len(fid) for fid in order))
         for fid in order:
-            self.mark(fid)
+            self._place(fid)
 
-    def mark(self, feature: str) -> None:
-        """The feature may stand elsewhere now."""
-        group = LOOKS[self.standing_of(feature)].group
-        before = self._group_of.get(feature)
+    def changed(self, event: ev.Event) -> None:
+        match event:
+            case ev.AttemptEvent() | ev.FeatureSkipped():
+                self._place(event.feature)
+            case ev.EngineStarted():
+                for fid in self.view.active:
+                    self._place(fid)
+            case _:
+                pass
+        if isinstance(event, ev.InvocationFinished) and event.end == "limit":
+            self.resets_at = event.resets_at or 0.0
+
+    def _place(self, fid: str) -> None:
+        group = LOOKS[self.view.features[fid].status].group
+        before = self._group_of.get(fid)
         if before == group:
             return
         if before is not None:
-            del self._groups[before][feature]
-        self._groups[group][feature] = None
-        self._group_of[feature] = group
+            del self._groups[before][fid]
+        self._groups[group][fid] = None
+        self._group_of[fid] = group
+
+    def waiting(self) -> Iterable[str]:
+        """Features that have not begun, roughly in plan order."""
+        return self._groups["waiting"]
 
     def counts(self) -> dict[Group, int]:
         return {group: len(members) for group, members in self._groups.items()}
@@ -222,7 +185,7 @@ class LiveTable:
         )
         lines = [header_line(totals, width)]
         lines.append(table_line(columns, {c.name: Span(c.name, "dim") for c in columns}, width))
-        lines += [table_line(columns, self._cells(self.row_of(fid, now)), width) for fid in shown]
+        lines += [table_line(columns, self._cells(row_of(self.view, fid, now)), width) for fid in shown]
         if is_cut:
             lines.append(self._hidden_line(shown, width))
         lines += [(Span(clip(clean(span.text), width), span.tone),) for span in footer]
@@ -254,12 +217,12 @@ class LiveTable:
         return (Span(clip(text, width), "dim"),)
 
     def _cells(self, row: Row) -> dict[str, Span]:
-        look = LOOKS[row.standing]
+        look = LOOKS[row.status]
         quiet: Tone = "dim" if look.group == "waiting" else "plain"
         has_begun = row.try_number > 0
         return {
             "graph": Span(self._drawing.get(row.feature, ""), "dim"),
-            "wave": Span(str(self.plan.wave_of[row.feature] + 1), "dim"),
+            "wave": Span(str(self.view.plan.wave_of[row.feature] + 1), "dim"),
             "feature": Span(row.feature, quiet),
             "state": Span(f"{look.symbol} {look.word}", look.tone),
             "try": Span(f"{row.try_number}/{row.tries}" if has_begun else "", quiet),
@@ -272,6 +235,53 @@ class LiveTable:
 
 _MOST_DRAWN = 200
 """Features beyond which no terminal shows the whole graph at once."""
+
+
+def totals_of(table: LiveTable, forecast: Forecast, *, slots: int, cap_usd: float | None, now: float) -> Totals:
+    """The header's figures at `now`. Money includes what running agents say that they have used so far."""
+    view = table.view
+    live_usd = sum(view.features[fid].attempts[-1].live_cost_usd for fid in view.active)
+    elapsed_s = (now if view.ended_at is None else view.ended_at) - view.started_at - view.down_s
+    is_running = view.ended_at is None
+    return Totals(
+        view.run,
+        table.counts(),
+        min(view.open_wave + 1, len(view.plan.waves)),
+        len(view.plan.waves),
+        view.cost_usd + live_usd,
+        view.cost_estimated,
+        cap_usd,
+        elapsed_s if view.run else 0.0,
+        forecast.left_s(now) if is_running else None,
+        forecast.basis,
+        view.count("preparing", "working", "checking"),
+        slots,
+    )
+
+
+MOST_WAITING = 6
+"""Waiting features that the footer names."""
+
+
+def footer_of(table: LiveTable, now: float) -> tuple[Span, ...]:
+    """Two lines: what is waited for, and what the keys do."""
+    view = table.view
+    again = Span("Ctrl-C: end the agents now, their work is kept", "dim")
+    if view.stop == "cancel":
+        return Span("ending the agents; their work is kept", "caution"), Span("")
+    if view.stop:
+        return Span("stopping: nothing new starts, what runs is finished", "caution"), again
+    keys = Span("Ctrl-C: finish what runs, start nothing new · twice: end it now", "dim")
+    if table.resets_at > now:
+        wait = render_rough_duration(table.resets_at - now)
+        return Span(f"the account's usage limit is reached: goes on by itself in {wait}", "caution"), keys
+    waits = []
+    for fid in table.waiting():
+        if needs := waits_for(view, fid):
+            waits.append(f"{fid} for {', '.join(needs)}")
+            if len(waits) == MOST_WAITING:
+                break
+    return Span(f"waits: {' · '.join(waits)}" if waits else "", "dim"), keys
 
 
 def header_line(totals: Totals, width: int) -> FrameLine:

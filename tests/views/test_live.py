@@ -2,128 +2,160 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrate.core.plan import Feature, Plan, build_plan
+from orchestrate.core import events as ev
+from orchestrate.core.plan import Estimate, Feature, Plan, build_plan
+from orchestrate.views.forecast import Forecast
 from orchestrate.views.live import (
     DROPPED_FIRST,
-    GROUPS,
-    LOOKS,
     FrameLine,
-    Group,
     LiveTable,
-    Row,
     Span,
     Totals,
     columns_for,
+    footer_of,
     header_line,
+    totals_of,
 )
+from orchestrate.views.rows import LOOKS
+from orchestrate.views.run import RunView, Status, fold, fresh_view
 from orchestrate.views.text import display_width
 
+SECONDS = Estimate(1000, 0.0, 100.0, "default")
 DIAMOND = build_plan(
     [
-        Feature("setup"),
-        Feature("auth", depends_on=("setup",)),
-        Feature("db", depends_on=("setup",)),
-        Feature("dash", depends_on=("auth", "db")),
+        Feature("setup", estimate=SECONDS),
+        Feature("auth", depends_on=("setup",), max_attempts=3, estimate=SECONDS),
+        Feature("db", depends_on=("setup",), estimate=SECONDS),
+        Feature("dash", depends_on=("auth", "db"), estimate=SECONDS),
     ]
 )
 TOTALS = Totals(
-    "20261121-111415-7f3a",
-    {"done": 5, "busy": 2, "failed": 1, "skipped": 1, "waiting": 3},
-    3,
-    5,
-    4.21,
-    False,
-    10.0,
-    402.0,
-    540.0,
-    "from 5 finished",
-    2,
-    3,
+    run="20261121-111415-7f3a",
+    counts={"done": 5, "busy": 2, "failed": 1, "skipped": 1, "waiting": 3},
+    wave=3,
+    waves=5,
+    cost_usd=4.21,
+    estimated=False,
+    cap_usd=10.0,
+    elapsed_s=402.0,
+    left_s=540.0,
+    basis="from 5 finished",
+    slots_used=2,
+    slots=3,
 )
 FOOTER = (Span("waits: dash for auth, db"), Span("Ctrl-C: finish what runs · twice: end it now"))
-ROWS = {
-    "setup": Row("setup", "integrated", 1, 3, 60.0, 50_000, 0.31),
-    "auth": Row("auth", "working", 1, 3, 97.0, 62_000, 0.48, last="Edit src/auth.py (+84 -3)"),
-    "db": Row("db", "failed", 2, 3, 105.0, 65_000, 0.31, estimated=True, last="check tests failed: 2 failed"),
-    "dash": Row("dash", "waiting", last="needs auth, db"),
-}
+RUN: tuple[ev.Event, ...] = (
+    ev.RunStarted(0.0, "20261121-111415-7f3a", "shop", "b" * 40, "main", "orch/r/integration", "{}"),
+    ev.EngineStarted(0.0, 1),
+    ev.AttemptStarted(0.0, "setup", 1, 1, ("b" * 40,)),
+    ev.WorktreePrepared(1.0, "setup", 1, "b" * 40, "branch", "/w"),
+    ev.InvocationStarted(1.0, "setup", 1, 2, 1, "edit", "s", False, 60.0),
+    ev.InvocationFinished(50.0, "setup", 1, 1, "done", cost_usd=0.31, tokens=ev.Tokens(50_000)),
+    ev.SealStarted(51.0, "setup", 1, 3),
+    ev.WorkSealed(52.0, "setup", 1, "h", "t", changed=2, insertions=40),
+    ev.AttemptVerified(55.0, "setup", 1, 4, "h", "t"),
+    ev.AttemptEnded(60.0, "setup", 1, 9, "integrated"),
+    ev.AttemptStarted(60.0, "auth", 1, 1, ("h",)),
+    ev.WorktreePrepared(61.0, "auth", 1, "h", "branch", "/w"),
+    ev.InvocationStarted(62.0, "auth", 1, 2, 1, "edit", "s", False, 60.0),
+    ev.InvocationProgressed(90.0, "auth", 1, 1, "Edit src/auth.py (+84 -3)", 9, ev.Tokens(62_000), 0.48),
+    ev.AttemptStarted(60.0, "db", 1, 1, ("h",)),
+    ev.WorktreeFailed(65.0, "db", 1, "setup", "npm ci: exit 1"),
+    ev.AttemptEnded(66.0, "db", 1, 2, "failed", "npm ci: exit 1"),
+)
 
 
-def shown(lines: tuple[FrameLine, ...]) -> list[str]:
+class Shown:
+    """A run folded into everything that the picture is made of."""
+
+    def __init__(self, *events: ev.Event, plan: Plan = DIAMOND, ascii_only: bool = False) -> None:
+        self.view = fresh_view(plan)
+        self.table = LiveTable(self.view, ascii_only)
+        self.forecast = Forecast(plan, 3)
+        for event in events:
+            fold(self.view, event)
+            self.table.changed(event)
+            self.forecast.fold(event)
+
+    def totals(self, now: float) -> Totals:
+        return totals_of(self.table, self.forecast, slots=3, cap_usd=10.0, now=now)
+
+    def lines(self, width: int, height: int, now: float = 100.0) -> list[str]:
+        return text_of(self.table.frame(self.totals(now), footer_of(self.table, now), now, width, height))
+
+
+def text_of(lines: tuple[FrameLine, ...]) -> list[str]:
     return ["".join(span.text for span in line).rstrip() for line in lines]
 
 
-def table(plan: Plan = DIAMOND, rows: dict[str, Row] | None = None, *, ascii_only: bool = False) -> LiveTable:
-    known = rows or ROWS
-    return LiveTable(plan, lambda fid: known[fid].standing, lambda fid, _now: known[fid], ascii_only)
-
-
 def test_the_whole_picture() -> None:
-    assert shown(table().frame(TOTALS, FOOTER, 0.0, 118, 30)) == [
-        (
-            "orchestrate run  20261121-111415-7f3a  wave 3/5  5✓ 2◐ 1✗ 1⊘ 3○  $4.21 / $10.00"
-            "  6:42 elapsed, ~9 min left  slots 2/3"
-        ),
+    assert Shown(*RUN).lines(110, 30) == [
+        "20261121-111415-7f3a  wave 2/3  1✓ 1◐ 1✗ 1○  $0.79 / $10.00  1:40 elapsed, ~3 min left  slots 1/3",
         "graph    feature  state          try     time  tokens     cost  last",
-        "●        setup    ✓ integrated   1/3     1:00     50k    $0.31",
-        "├─●      auth     ◐ working      1/3     1:37     62k    $0.48  Edit src/auth.py (+84 -3)",
-        "╰─│─●    db       ✗ failed       2/3     1:45     65k   ~$0.31  check tests failed: 2 failed",
+        "●        setup    ✓ integrated   1/2     1:00     50k    $0.31  2 files +40 -0",
+        "├─●      auth     ◐ working      1/3     0:40     62k    $0.48  Edit src/auth.py (+84 -3)",
+        "╰─│─●    db       ✗ failed       1/2     0:06                   npm ci: exit 1",
         "  ╰─┴─●  dash     ○ waiting                                     needs auth, db",
         "waits: dash for auth, db",
-        "Ctrl-C: finish what runs · twice: end it now",
+        "Ctrl-C: finish what runs, start nothing new · twice: end it now",
     ]
+
+
+def test_in_ascii_nothing_else_is_shown() -> None:
+    lines = Shown(*RUN, ascii_only=True).lines(110, 30)
+    assert all(line.isascii() for line in lines)
+    assert lines[3].startswith("|-*      auth     o working")
+
+
+def standing(view: RunView, statuses: list[Status]) -> LiveTable:
+    for feature, status in zip(view.features.values(), statuses, strict=True):
+        feature.status = status
+    return LiveTable(view)
 
 
 @given(
     width=st.integers(20, 220),
     height=st.integers(4, 60),
-    count=st.integers(1, 80),
+    statuses=st.lists(st.sampled_from(sorted(LOOKS)), min_size=1, max_size=80),
     ascii_only=st.booleans(),
-    last=st.text(max_size=80),
-    standings=st.lists(st.sampled_from(sorted(LOOKS)), min_size=1),
+    why=st.text(max_size=80),
 )
 def test_a_frame_never_leaves_the_terminal(
-    width: int, height: int, count: int, ascii_only: bool, last: str, standings: list[str]
+    width: int, height: int, statuses: list[Status], ascii_only: bool, why: str
 ) -> None:
-    plan = build_plan(Feature(f"f{n}", depends_on=(f"f{n // 2}",) if n else ()) for n in range(count))
-    rows = {f"f{n}": Row(f"f{n}", standings[n % len(standings)], 1, 2, 5.0, 9, 0.5, last=last) for n in range(count)}
-    frame = table(plan, rows, ascii_only=ascii_only).frame(TOTALS, FOOTER, 0.0, width, height)
-    assert len(frame) == min(height, count + 4) or len(frame) == 5
-    assert all(display_width("".join(s.text for s in line)) <= width for line in frame)
-    if ascii_only:
-        assert all(span.text.isascii() for line in frame for span in line)
+    count = len(statuses)
+    view = fresh_view(build_plan(Feature(f"f{n}", depends_on=(f"f{n // 2}",) if n else ()) for n in range(count)))
+    for feature in view.features.values():
+        feature.why = why
+    table = standing(view, statuses)
+    table.ascii_only = ascii_only
+    frame = table.frame(TOTALS, FOOTER, 0.0, width, height)
+    assert len(frame) == min(height, max(5, count + 4)) or (height < 5 and len(frame) == height)
+    assert all(display_width("".join(span.text for span in line)) <= width for line in frame)
+    assert not ascii_only or all(span.text.isascii() for line in frame[:2] for span in line)
 
 
 def test_what_is_at_work_is_shown_first_when_not_all_fits() -> None:
-    plan = build_plan(Feature(f"f{n:02d}") for n in range(40))
-    standing = {f"f{n:02d}": "integrated" for n in range(40)} | {
-        "f07": "working",
-        "f31": "checking",
-        "f20": "failed",
-        "f39": "waiting",
-    }
-    lines = shown(
-        table(plan, {fid: Row(fid, word) for fid, word in standing.items()}).frame(TOTALS, FOOTER, 0.0, 100, 12)
-    )
+    statuses: dict[int, Status] = {7: "working", 31: "checking", 20: "failed", 39: "waiting"}
+    view = fresh_view(build_plan(Feature(f"f{n:02d}") for n in range(40)))
+    table = standing(view, [statuses.get(n, "integrated") for n in range(40)])
+    lines = text_of(table.frame(TOTALS, FOOTER, 0.0, 100, 12))
+    assert lines[1].startswith("wave  feature")
     assert [line.split()[1] for line in lines[2:9]] == ["f07", "f31", "f20", "f39", "f00", "f01", "f02"]
     assert lines[9] == "… 33 more: 33 done"
-    assert lines[1].startswith("wave  feature")
 
 
-def test_a_feature_moves_between_the_groups_when_marked() -> None:
-    rows = dict(ROWS)
-    live = LiveTable(DIAMOND, lambda fid: rows[fid].standing, lambda fid, _now: rows[fid])
-    assert live.counts() == {"done": 1, "busy": 1, "failed": 1, "skipped": 0, "waiting": 1}
-    rows["auth"] = Row("auth", "integrated")
-    live.mark("auth")
-    live.mark("auth")
-    assert live.counts() == {"done": 2, "busy": 0, "failed": 1, "skipped": 0, "waiting": 1}
+def test_features_are_counted_as_they_move() -> None:
+    shown = Shown(*RUN)
+    assert shown.table.counts() == {"done": 1, "busy": 1, "failed": 1, "skipped": 0, "waiting": 1}
+    fold(shown.view, skipped := ev.FeatureSkipped(101.0, "dash", "db failed"))
+    shown.table.changed(skipped)
+    assert shown.table.counts()["skipped"] == 1
+    assert shown.lines(80, 30)[-2] == ""
 
 
 @pytest.mark.parametrize(
@@ -149,7 +181,7 @@ def test_every_droppable_column_exists() -> None:
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 140])
-def test_the_header_keeps_counters_and_cost_longest(width: int) -> None:
+def test_the_header_keeps_counters_cost_and_time_longest(width: int) -> None:
     text = "".join(span.text for span in header_line(TOTALS, width))
     assert display_width(text) <= width
     assert "$4.21 / $10.00" in text
@@ -157,10 +189,28 @@ def test_the_header_keeps_counters_and_cost_longest(width: int) -> None:
     assert ("5 done" in text) == (width >= 120)
 
 
-def test_every_group_has_a_place_in_the_header() -> None:
-    assert {group for group, *_ in GROUPS} == set(get_args(Group)) == {look.group for look in LOOKS.values()}
+def test_a_run_that_has_ended_guesses_nothing() -> None:
+    assert Shown(*RUN, ev.RunEnded(100.0, "incomplete")).totals(500.0).left_s is None
+    assert Shown(*RUN, ev.RunEnded(100.0, "incomplete")).totals(500.0).elapsed_s == 100.0
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        (ev.StopRequested(99.0, "drain"), "stopping: nothing new starts, what runs is finished"),
+        (ev.StopRequested(99.0, "cancel"), "ending the agents; their work is kept"),
+        (
+            ev.InvocationFinished(99.0, "auth", 1, 1, "limit", resets_at=3700.0),
+            "the account's usage limit is reached: goes on by itself in ~1 h",
+        ),
+    ],
+)
+def test_the_footer_says_why_nothing_new_starts(event: ev.Event, said: str) -> None:
+    assert footer_of(Shown(*RUN, event).table, 100.0)[0].text == said
 
 
 def test_hostile_words_are_neutralised() -> None:
-    rows = {**ROWS, "auth": Row("auth", "working", 1, 3, 1.0, last="\x1b[2Jgone\u202e\r\n next")}
-    assert "\x1b" not in "".join(shown(table(rows=rows).frame(TOTALS, (), 0.0, 120, 20)))
+    hostile = ev.InvocationProgressed(95.0, "auth", 1, 1, "\x1b[2Jgone\u202e\x9b31m next")
+    text = "".join(Shown(*RUN, hostile).lines(120, 20))
+    assert "gone next" in text
+    assert not {"\x1b", "\u202e", "\x9b"} & set(text)

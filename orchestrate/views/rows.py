@@ -1,0 +1,137 @@
+"""One feature as a row of a table: its sign, its word, its figures, and what it does, waits for or came to.
+
+Invariant: every status of the run view has a look, and no look is told apart by colour or sign alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from orchestrate.views.attempts import AttemptView
+from orchestrate.views.figures import count_of, first_line, render_duration
+from orchestrate.views.run import FeatureView, RunView, Status, waits_for
+
+Tone = Literal["plain", "strong", "dim", "good", "bad", "busy", "caution"]
+Group = Literal["done", "busy", "failed", "skipped", "waiting"]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a standing is shown."""
+
+    word: str
+    group: Group
+    tone: Tone
+    symbol: str
+
+
+_BUSY, _VERIFIED, _DONE, _BAD, _OUT, _WAIT = "◐●✓✗⊘○"
+
+LOOKS: Mapping[Status, Look] = {
+    "waiting": Look("waiting", "waiting", "dim", _WAIT),
+    "ready": Look("ready", "waiting", "plain", _WAIT),
+    "preparing": Look("preparing", "busy", "busy", _BUSY),
+    "working": Look("working", "busy", "busy", _BUSY),
+    "checking": Look("checking", "busy", "busy", _BUSY),
+    "verified": Look("verified", "busy", "good", _VERIFIED),
+    "merging": Look("merging", "busy", "good", _VERIFIED),
+    "integrated": Look("integrated", "done", "good", _DONE),
+    "failed": Look("failed", "failed", "bad", _BAD),
+    "conflicted": Look("conflicted", "failed", "bad", _BAD),
+    "no_changes": Look("no changes", "failed", "bad", _BAD),
+    "cancelled": Look("cancelled", "skipped", "caution", _OUT),
+    "skipped": Look("skipped", "skipped", "caution", _OUT),
+}
+
+GROUPS: tuple[tuple[Group, str, str, Tone], ...] = (
+    ("done", "done", _DONE, "good"),
+    ("busy", "running", _BUSY, "busy"),
+    ("failed", "failed", _BAD, "bad"),
+    ("skipped", "skipped", _OUT, "caution"),
+    ("waiting", "waiting", _WAIT, "dim"),
+)
+"""In the order of the header's counters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One feature as the table shows it. try_number: 0 before the first. elapsed_s: of the current or last attempt."""
+
+    feature: str
+    status: Status
+    try_number: int = 0
+    tries: int = 1
+    elapsed_s: float | None = None
+    tokens: int = 0
+    cost_usd: float = 0.0
+    estimated: bool = False
+    last: str = ""
+
+
+def row_of(view: RunView, fid: str, now: float) -> Row:
+    """One feature as it stands at `now`."""
+    feature = view.features[fid]
+    attempt = feature.attempt
+    elapsed_s = None
+    if attempt is not None:
+        elapsed_s = (now if attempt.ended is None else attempt.ended.at) - attempt.started_at
+    return Row(
+        fid,
+        feature.status,
+        feature.tries,
+        view.plan.features[fid].max_attempts,
+        elapsed_s,
+        feature.tokens.total + (attempt.live_tokens.total if attempt else 0),
+        feature.cost_usd + (attempt.live_cost_usd if attempt else 0.0),
+        feature.cost_estimated,
+        last_words(view, feature, now),
+    )
+
+
+def last_words(view: RunView, feature: FeatureView, now: float) -> str:
+    """What it does, waits for, or came to, in a few words; may hold words of agents."""
+    attempt = feature.attempt
+    match feature.status:
+        case "waiting" | "verified" if needs := waits_for(view, feature.id):
+            return f"{'waits for' if feature.status == 'verified' else 'needs'} {', '.join(needs)}"
+        case "waiting" if attempt is not None and attempt.parked:
+            return f"stands still: {first_line(attempt.parked)}"
+        case "ready" if feature.retry_at > now:
+            return f"tries again in {render_duration(feature.retry_at - now)}: {first_line(feature.why)}"
+        case "ready" if feature.outcome is not None:
+            return f"tries again: {first_line(feature.why)}"
+        case "working" | "preparing" | "checking" | "merging" | "verified" if attempt is not None:
+            return _work_words(attempt)
+        case "integrated" if attempt is not None and attempt.sealed is not None:
+            sealed = attempt.sealed
+            return f"{count_of(sealed.changed, 'file')} +{sealed.insertions} -{sealed.deletions}"
+        case "failed" | "conflicted" | "no_changes" | "cancelled" | "skipped":
+            return first_line(feature.why)
+        case _:
+            return ""
+
+
+def _work_words(attempt: AttemptView) -> str:
+    if attempt.stopping:
+        return f"is being ended: {first_line(attempt.stopping)}"
+    match attempt.stage:
+        case "setup":
+            return "makes its worktree"
+        case "agent":
+            phase = attempt.invocations[-1].started.phase if attempt.invocations else "edit"
+            told = {"edit": "", "rework": "rework: ", "proceed": "goes on: "}[phase]
+            return told + (first_line(attempt.action) or "agent starts")
+        case "sealing":
+            return "commits its work"
+        case "checks":
+            return "checks its work"
+        case "queued":
+            return "waits for its turn to be merged"
+        case "merging":
+            return "is merged"
+        case "merge_checks":
+            return "checks the merged tree"
+        case _:
+            return ""

@@ -1,0 +1,78 @@
+"""What a feature does, waits for or came to, in one row."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from orchestrate.core import events as ev
+from orchestrate.core.plan import Feature, build_plan
+from orchestrate.views.rows import GROUPS, LOOKS, Group, Row, row_of
+from orchestrate.views.run import Status, build_view
+
+PLAN = build_plan([Feature("api", max_attempts=3), Feature("ui", depends_on=("api",))])
+BEGUN: tuple[ev.Event, ...] = (
+    ev.RunStarted(0.0, "20261121-111415-7f3a", "shop", "b" * 40, "main", "orch/r/integration", "{}"),
+    ev.EngineStarted(0.0, 1),
+    ev.AttemptStarted(10.0, "api", 1, 1, ("b" * 40,)),
+)
+PREPARED = ev.WorktreePrepared(11.0, "api", 1, "b" * 40, "branch", "/w")
+EDIT = ev.InvocationStarted(12.0, "api", 1, 2, 1, "edit", "s", False, 60.0)
+DONE = ev.InvocationFinished(40.0, "api", 1, 1, "done", cost_usd=0.25, tokens=ev.Tokens(900, 100))
+SEALED = ev.WorkSealed(42.0, "api", 1, "h", "t", changed=1, insertions=8, deletions=3)
+VERIFIED = ev.AttemptVerified(50.0, "api", 1, 5, "h", "t")
+WORKED = (*BEGUN, PREPARED, EDIT, DONE, ev.SealStarted(41.0, "api", 1, 3), SEALED)
+
+
+def row(*events: ev.Event, feature: str = "api", now: float = 60.0) -> Row:
+    return row_of(build_view(PLAN, events), feature, now)
+
+
+def test_a_row_at_work_counts_what_the_agent_has_used_so_far() -> None:
+    progress = ev.InvocationProgressed(30.0, "api", 1, 1, "Edit a.py", 3, ev.Tokens(400, 100), 0.1)
+    assert row(*BEGUN, PREPARED, EDIT, progress) == Row("api", "working", 1, 3, 50.0, 500, 0.1, False, "Edit a.py")
+    assert row(*BEGUN, PREPARED, EDIT, progress, DONE).cost_usd == 0.25
+
+
+REWORK = ev.InvocationStarted(45.0, "api", 1, 4, 2, "rework", "s", True, 60.0)
+FAILED = ev.AttemptEnded(60.0, "api", 1, 9, "failed", "2 tests failed")
+RETRIED = ev.AttemptEnded(60.0, "api", 1, 9, "failed", "529", retry=True, retry_at=75.0)
+
+
+@pytest.mark.parametrize(
+    ("events", "status", "last"),
+    [
+        (BEGUN[:2], "ready", ""),
+        (BEGUN, "preparing", "makes its worktree"),
+        ((*BEGUN, PREPARED, EDIT), "working", "agent starts"),
+        ((*BEGUN, PREPARED, EDIT, DONE, ev.SealStarted(41.0, "api", 1, 3)), "checking", "commits its work"),
+        ((*WORKED, ev.ChecksStarted(43.0, "api", 1, 4, "h")), "checking", "checks its work"),
+        ((*WORKED, REWORK), "working", "rework: agent starts"),
+        ((*WORKED, VERIFIED), "verified", "waits for its turn to be merged"),
+        ((*WORKED, VERIFIED, ev.MergeStarted(51.0, "api", 1, 6, "h", "o")), "merging", "is merged"),
+        ((*WORKED, ev.AttemptStopping(52.0, "api", 1, 6, "cancelled", "by you")), "checking", "is being ended: by you"),
+        ((*WORKED, ev.AttemptParked(53.0, "api", 1, 6, "usage limit")), "waiting", "stands still: usage limit"),
+        ((*WORKED, VERIFIED, ev.AttemptEnded(60.0, "api", 1, 9, "integrated")), "integrated", "1 file +8 -3"),
+        ((*WORKED, FAILED), "failed", "2 tests failed"),
+        ((*WORKED, RETRIED), "ready", "tries again in 0:15: 529"),
+    ],
+)
+def test_the_last_words(events: tuple[ev.Event, ...], status: Status, last: str) -> None:
+    shown = row(*events)
+    assert (shown.status, shown.last) == (status, last)
+
+
+def test_a_dependent_names_what_it_needs() -> None:
+    assert row(*BEGUN, feature="ui").last == "needs api"
+    assert row(*WORKED, FAILED, ev.FeatureSkipped(61.0, "ui", "api failed"), feature="ui").last == "api failed"
+
+
+def test_time_stands_still_when_the_attempt_has_ended() -> None:
+    assert row(*WORKED, FAILED, now=1000.0).elapsed_s == 50.0
+    assert row(*BEGUN[:2]).elapsed_s is None
+
+
+def test_every_status_has_a_look_and_every_group_its_place() -> None:
+    assert set(LOOKS) == set(get_args(Status))
+    assert {group for group, *_ in GROUPS} == set(get_args(Group)) == {look.group for look in LOOKS.values()}
