@@ -147,10 +147,10 @@ def load_command(name: str) -> Command:
 class LazyGroup(TyperGroup):
     """Lists commands from the table; imports the one that is called."""
 
-    def list_commands(self, ctx: Context) -> list[str]:
+    def list_commands(self, ctx: Context) -> list[str]:  # noqa: ARG002 - as Typer calls it
         return list(COMMANDS)
 
-    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:  # noqa: ARG002 - as Typer calls it
         if cmd_name not in COMMANDS:
             return None
         if cmd_name not in self.commands:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import typer  # Typer reads the annotations of these functions when it runs
 
 from orchestrate.errors import OrchestrateError
-
-if TYPE_CHECKING:
-    import typer
 
 
 def features(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
@@ -29,24 +28,26 @@ def selections(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
 
 def runs(ctx: typer.Context, incomplete: str) -> list[str]:
     """Ids of runs, newest first."""
-    from orchestrate.app.recorded import run_ids
+    from orchestrate.cli.context import environment
+    from orchestrate.cli.recorded import open_recorded
 
     try:
-        return [run for run in reversed(run_ids(_start(ctx))) if run.startswith(incomplete)]
+        with open_recorded(_start(ctx), environment()) as recorded:
+            return [run for run in reversed(recorded.log.runs()) if run.startswith(incomplete)]
     except (OrchestrateError, OSError):
         return []
 
 
 def _listed(ctx: typer.Context) -> list[tuple[str, str, tuple[str, ...]]]:
-    """(id, name, tags) of every feature that can be read; nothing when the file cannot."""
-    from orchestrate.spec.load import find_config
-    from orchestrate.spec.sources import load_source
+    """(id, name, tags) of every feature that can be read; nothing when the file cannot be."""
+    from orchestrate.spec.finding import find_config
+    from orchestrate.spec.sources import load_document
 
     try:
-        data: Any = load_source(find_config(_start(ctx), ctx.params.get("config"))).data
+        config = find_config(_start(ctx), ctx.params.get("config"))
+        entries: Any = load_document(config, str(config)).data.get("features")
     except (OrchestrateError, OSError):
         return []
-    entries = data.get("features") if isinstance(data, Mapping) else None
     return [
         (entry["id"], str(entry.get("name") or ""), tuple(t for t in entry.get("tags") or () if isinstance(t, str)))
         for entry in (entries if isinstance(entries, list) else ())
@@ -56,5 +57,5 @@ def _listed(ctx: typer.Context) -> list[tuple[str, str, tuple[str, ...]]]:
 
 def _start(ctx: typer.Context) -> Path:
     """The directory that -C names, at either place; else the current one."""
-    contexts = [c for c in (ctx.find_root(), ctx) if c is not None]
+    contexts = [ctx.find_root(), ctx]
     return Path.cwd().joinpath(*(c.params["directory"] for c in contexts if c.params.get("directory")))

@@ -138,8 +138,9 @@ def _confess(
     wants_json: bool,
 ) -> int:
     """Say that this is our fault, and where the traceback lies."""
-    from orchestrate.redact import redact
+    from orchestrate.redact import Redactor, secret_values
 
+    redact = Redactor(secret_values(environ)).redact
     text = redact("".join(traceback.format_exception(defect)))
     words = redact(" ".join(arguments))
     file = write_crash_file(f"orchestrate {words}\n\n{text}")

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from io import StringIO
 from typing import Any, Literal, TextIO
 
+from orchestrate.views.figures import to_ascii
+
 ColorWish = Literal["auto", "always", "never"]
 
 _STYLES = {
@@ -24,15 +26,6 @@ _STYLES = {
     "magenta": "35",
     "cyan": "36",
 }
-
-_PLAIN = str.maketrans(
-    {
-        "✓": "+", "✗": "x", "◐": "o", "○": ".", "⊘": "-", "●": "*", "→": ">", "←": "<", "…": "~", "·": "-", "—": "-",
-        "–": "-", "×": "x", "÷": "/", "≤": "<", "≥": ">", "│": "|", "─": "-", "├": "|", "╰": "`", "┼": "+", "┴": "'",
-        "’": "'", "“": '"', "”": '"',
-    }
-)  # fmt: skip
-"""Our own signs in ASCII, one for one, so that columns stay lined up."""
 
 
 class Stream:
@@ -49,7 +42,7 @@ class Stream:
 
     def line(self, text: str = "") -> None:
         """Write one line (or several), at once, so that lines of two streams keep their order."""
-        self.file.write((text.translate(_PLAIN) if self.ascii_only else text) + "\n")
+        self.file.write((to_ascii(text) if self.ascii_only else text) + "\n")
         self.file.flush()
 
     def paint(self, text: str, *styles: str) -> str:

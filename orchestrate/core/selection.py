@@ -60,27 +60,32 @@ def selected(plan: Plan, wanted: Selection) -> tuple[str, ...]:
     return tuple(fid for fid in plan.features if fid in chosen)
 
 
+def unmet_needs(plan: Plan, chosen: Collection[str]) -> tuple[tuple[str, str], ...]:
+    """(feature, what it needs) for every dependency of a chosen feature that is not chosen itself."""
+    members = set(chosen)
+    return tuple(
+        (fid, needed)
+        for fid in plan.features
+        if fid in members
+        for needed in plan.features[fid].depends_on
+        if needed not in members
+    )
+
+
 def narrowed(plan: Plan, chosen: Collection[str], *, done: Collection[str] = frozenset()) -> tuple[Feature, ...]:
     """The chosen features, depending on one another only. done: ids whose work is already there.
 
     Raises OrchestrateError when one needs a feature that is neither chosen nor done: never widened silently.
     """
     members = set(chosen)
-    unmet = [
-        (fid, needed)
-        for fid in plan.features
-        if fid in members
-        for needed in plan.features[fid].depends_on
-        if needed not in members and needed not in done
-    ]
+    unmet = [(fid, needed) for fid, needed in unmet_needs(plan, chosen) if needed not in done]
     if unmet:
         shown = "; ".join(f"{fid} needs {needed}" for fid, needed in unmet[:3])
         more = f"; and {len(unmet) - 3} more" if len(unmet) > 3 else ""
         roots = list(dict.fromkeys(fid for fid, _ in unmet))
         hint = " ".join(f"+{fid}" for fid in roots[:3]) + (" …" if len(roots) > 3 else "")
         raise OrchestrateError(
-            f"{shown}{more}: neither selected nor integrated",
-            hint=f"add {hint} to --select, to include what is needed",
+            f"{shown}{more}: neither selected nor part of the base", hint=f"add {hint} to --select, with all it needs"
         )
     return tuple(
         replace(plan.features[fid], depends_on=tuple(n for n in plan.features[fid].depends_on if n in members))

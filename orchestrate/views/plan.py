@@ -6,7 +6,7 @@ Invariant: both are made from the same value; nothing is shown that the document
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,10 @@ from orchestrate.views.figures import count_of, render_money, render_rough_durat
 from orchestrate.views.lanes import lanes, wave_tree
 from orchestrate.views.text import clean, clip, columns, wrapped
 
-SCHEMA = "orchestrate/plan/v1"
+SCHEMA = "orchestrate/plan-summary/v1"
+"""Not that of the file which `plan --out` writes: this one is for reading, that one is for running."""
+
+LISTING_SCHEMA = "orchestrate/features/v1"
 
 COMING_RUN = "<run>"
 """Stands where the id of the run will be."""
@@ -137,6 +140,24 @@ def _feature_document(view: PlanView, feature: Feature, critical: set[str]) -> d
     }
 
 
+def listing_document(plan: Plan, chosen: Sequence[str]) -> dict[str, Any]:
+    """What `ls` tells a program about the chosen features."""
+    return {
+        "schema": LISTING_SCHEMA,
+        "features": [
+            {
+                "id": fid,
+                "name": plan.features[fid].name,
+                "wave": plan.wave_of[fid] + 1,
+                "depends_on": list(plan.features[fid].depends_on),
+                "tags": list(plan.features[fid].tags),
+                "priority": plan.features[fid].priority,
+            }
+            for fid in chosen
+        ],
+    }
+
+
 # ── for people ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -242,3 +263,17 @@ def _foot_lines(view: PlanView, width: int) -> Iterator[str]:
         f"time           at best {render_rough_duration(view.bound_s)} with {count_of(view.parallel, 'agent')}, "
         f"{view.speedup:.1f} times as fast as one by one"
     )
+
+
+def listing_lines(plan: Plan, chosen: Sequence[str], *, width: int = 80) -> list[str]:
+    """One line a feature: id, wave, tags, name, what it needs."""
+    rows = []
+    for fid in chosen:
+        feature = plan.features[fid]
+        needs = f"← {', '.join(feature.depends_on)}" if feature.depends_on else ""
+        name = clean(feature.name) if feature.name != fid else ""
+        rows.append(
+            (fid, f"wave {plan.wave_of[fid] + 1}", clip(clean(" ".join(feature.tags)), 20), clip(name, 32), needs)
+        )
+    used = [i for i in range(5) if any(row[i] for row in rows)]
+    return [clip(line, width) for line in columns([[row[i] for i in used] for row in rows])]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrate.core.plan import Feature, build_plan
-from orchestrate.core.selection import Selection, narrowed, selected
+from orchestrate.core.selection import Selection, narrowed, selected, unmet_needs
 from orchestrate.errors import ExitCode, OrchestrateError
 
 PLAN = build_plan(
@@ -118,8 +118,13 @@ def test_narrowed_keeps_only_dependencies_among_the_chosen() -> None:
     assert [(f.id, f.depends_on) for f in features] == [("b", ()), ("d", ("b",))]
 
 
+def test_unmet_needs() -> None:
+    assert unmet_needs(PLAN, ("b", "d")) == (("b", "a"), ("d", "c"))
+    assert unmet_needs(PLAN, tuple(PLAN.features)) == ()
+
+
 def test_unmet_need_is_refused_with_what_to_add() -> None:
-    with pytest.raises(OrchestrateError, match="d needs b; d needs c: neither selected nor integrated") as refused:
+    with pytest.raises(OrchestrateError, match="d needs b; d needs c: neither selected nor part of the base") as refused:
         narrowed(PLAN, ("d", "e"))
     assert "+d" in refused.value.hint
     with pytest.raises(OrchestrateError, match="d needs c"):
