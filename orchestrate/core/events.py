@@ -322,9 +322,9 @@ class ChecksFinished(AttemptEvent):
 @dataclass(frozen=True, slots=True)
 class MergeFinished(AttemptEvent):
     """kind: `merged` (commit and tree given) · `conflict` (paths given) · `present` (already in the branch, found by
-    its trailer; commit is the branch's tip) · `error`."""
+    its trailer; commit is the branch's tip) · `moved` (somebody else moved the branch; commit is its tip) · `error`."""
 
-    kind: Literal["merged", "conflict", "present", "error"]
+    kind: Literal["merged", "conflict", "present", "moved", "error"]
     commit: str = ""
     tree: str = ""
     paths: tuple[str, ...] = ()

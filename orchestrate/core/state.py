@@ -11,7 +11,7 @@ from bisect import bisect_left, insort
 from dataclasses import dataclass, field, replace
 
 from . import events as ev
-from .attempt import BEFORE, IN_FLIGHT, TRANSITIONS, WORKING, Attempt, Invoked, Stage
+from .attempt import BEFORE, IN_FLIGHT, INTEGRATING, TRANSITIONS, WORKING, Attempt, Invoked, Stage
 from .limits import Account, Ledger
 from .names import AttemptKey
 from .plan import Plan
@@ -73,6 +73,8 @@ class RunState:
     """Active attempts that are to end."""
     wave_left: list[int] = field(default_factory=list)
     """Features of each wave that have not ended."""
+    unsure: str = ""
+    """The feature whose publication may or may not have happened; it is merged next, as git knows."""
     open_wave: int = 0
     left: int = 0
     """Features that have not ended."""
@@ -104,8 +106,8 @@ def fresh(run: str, plan: Plan, base: str) -> RunState:
         f.id: FeatureState(
             f.id,
             (-plan.rank[f.id], f.priority, f.id),
-            unverified=len(f.depends_on),
-            unintegrated=len(f.depends_on),
+            unverified=len(set(f.depends_on)),
+            unintegrated=len(set(f.depends_on)),
             wave=plan.wave_of[f.id],
         )
         for f in plan.features.values()
@@ -223,6 +225,7 @@ def _move(state: RunState, fid: str, attempt: Attempt, stage: Stage) -> None:
 
 
 def _evolve_attempt(state: RunState, e: ev.AttemptEvent) -> None:
+    """A failure that is seen after we ended the work ourselves says nothing of the work, and is not kept."""
     f = state.features[e.feature]
     a = state.attempt(e.feature)
     allowed, after = TRANSITIONS[type(e)]
@@ -239,16 +242,16 @@ def _evolve_attempt(state: RunState, e: ev.AttemptEvent) -> None:
         case ev.WorktreePrepared():
             a.prepared = True
         case ev.WorktreeFailed():
-            a.problem = e
+            a.problem = e if a.stopping is None else None
             f.base_conflict = f.base_conflict or e.kind == "conflict"
         case ev.InvocationStarted():
             _invoke(state, a, e)
         case ev.InvocationFinished():
             _settle(state, f, a, e)
         case ev.WorkSealed():
-            a.sealed = e
+            a.sealed = e if a.stopping is None or not e.error else None
         case ev.ChecksFinished():
-            a.checks = e
+            a.checks = e if a.stopping is None or e.ok else None
         case ev.AttemptVerified():
             _verify(state, f, a, e)
         case ev.MergeStarted():
@@ -257,6 +260,10 @@ def _evolve_attempt(state: RunState, e: ev.AttemptEvent) -> None:
             a.merges += 1
         case ev.MergeFinished():
             a.merge = e
+            state.unsure = ""
+            if e.kind == "moved":
+                state.integration_head = e.commit
+                _requeue(state, f, a)
         case ev.MergeChecksFinished():
             a.proof = e
         case ev.MergeChecksStarted() | ev.PublishStarted():
@@ -274,7 +281,7 @@ def _evolve_attempt(state: RunState, e: ev.AttemptEvent) -> None:
             a.parked = True
             state.parked += 1
         case ev.EffectLost():
-            a.losses += 1
+            a.losses += a.stopping is None
             _lose(state, f, a, e.at, e.why)
         case ev.AttemptEnded():
             _end_attempt(state, f, a, e)
@@ -356,6 +363,8 @@ def _lose(state: RunState, f: FeatureState, a: Attempt, at: float, why: str) -> 
         a.past.append(Invoked(a.phase, "interrupted", at, why, duration_s=0.0))
         state.ledger.settle(a.reserved_usd, 0.0)
         a.reserved_usd = 0.0
+    if stage is Stage.PUBLISHING:
+        state.unsure = f.id
     if BEFORE.get(stage) is Stage.QUEUED:
         _requeue(state, f, a)
     elif stage in BEFORE:
@@ -369,6 +378,7 @@ def _restart(state: RunState) -> None:
     active = [fid for stage, fids in state.stages.items() if stage is not Stage.ENDED for fid in fids]
     for fid in active:
         f, a = state.features[fid], state.attempt(fid)
+        a.merges -= a.stage in INTEGRATING  # the merge is not to blame for the engine's end
         _lose(state, f, a, a.invoking_since, "the engine was stopped")
         if a.stopping is not None and a.stopping.outcome == "interrupted":
             a.stopping = None

@@ -22,7 +22,8 @@ def integrate_next(s: RunState, p: Policy, now: float) -> Decided:
             return Decided(ev.MergeChecksStarted(now, fid, a.number, a.n + 1, a.merge.commit))
     if not s.mergeable or any(s.stages[stage] for stage in INTEGRATING) or s.stop == "cancel":
         return NOTHING
-    for key in s.mergeable:
+    first = [s.features[s.unsure].key] if s.unsure and s.features[s.unsure].active else []
+    for key in (*first, *s.mergeable):
         a = s.attempt(key[2])
         if a.stopping is not None:
             continue

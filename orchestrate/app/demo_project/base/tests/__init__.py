@@ -1,0 +1,1 @@
+"""Tests of tally; run them with `python3 -m unittest -q`."""

@@ -1,0 +1,302 @@
+"""Runs a plan: from a fresh start or from where an earlier engine stopped, to the report.
+
+Invariant: nothing is written before the engine lock is held, and a report is written on every way out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shlex
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, get_args
+
+from orchestrate import __version__, process
+from orchestrate.agents.drive import Patience
+from orchestrate.agents.perform import AgentPerformer
+from orchestrate.agents.settings import AgentSettings, ClaudeSettings, ScriptedSettings
+from orchestrate.core import effects as fx
+from orchestrate.core import events as ev
+from orchestrate.core.names import AttemptKey, integration_branch, render_run_id
+from orchestrate.core.plan import Plan
+from orchestrate.core.policy import Policy
+from orchestrate.core.state import evolve, fresh
+from orchestrate.engine.clock import SystemClock
+from orchestrate.engine.dispatch import LocalDispatcher
+from orchestrate.engine.lifecycle import end_orphans, stop_on_signals
+from orchestrate.engine.lock import Held, acquire, this_process
+from orchestrate.engine.loop import Engine
+from orchestrate.errors import ExitCode
+from orchestrate.git.fingerprint import fingerprint
+from orchestrate.git.perform import GitPerformer
+from orchestrate.git.repository import Base, Repository
+from orchestrate.git.settings import GitSettings
+from orchestrate.ports import Performer, Stored
+from orchestrate.redact import Redactor, secret_values
+from orchestrate.spec.frozen import parse_plan, render_plan
+from orchestrate.spec.load import Loaded
+from orchestrate.store.artifacts import StateDir, write_atomically
+from orchestrate.store.log import SqliteEventLog
+from orchestrate.verify.perform import VerifyPerformer
+from orchestrate.verify.settings import VerifySettings
+from orchestrate.views.report import Report, build_report, render_json, render_markdown
+
+from .memory import RunMemory
+
+
+class Follower(Protocol):
+    """Shows a run while it happens."""
+
+    def on_stored(self, stored: Stored) -> None: ...
+
+    def say(self, text: str) -> None:
+        """A line for the person who is there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be run. resume: the run to go on with; plan and base then come from its log."""
+
+    loaded: Loaded
+    repository: Repository
+    plan: Plan
+    base: Base
+    inputs: str
+    environ: Mapping[str, str]
+    resume: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How it went. code: the exit status that says so."""
+
+    run: str
+    status: ev.RunEnd
+    why: str
+    report: Report
+    report_file: Path
+    code: ExitCode
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A run that can be gone on with. inputs: digest of what it was made of."""
+
+    run: str
+    inputs: str
+    started: float
+    ended: ev.RunEnded | None
+
+
+def last_run(state: StateDir) -> Unfinished | None:
+    """The newest run if it is unfinished: cut off, stopped by a person or by a limit."""
+    with SqliteEventLog(state.log, read_only=True) as log:
+        runs = log.runs()
+        first = log.first(runs[-1]) if runs else None
+        if first is None or not isinstance(first.event, ev.RunStarted):
+            return None
+        last = log.last(runs[-1])
+        ended = last.event if last else None
+        if isinstance(ended, ev.Warned):  # said after the end, such as that the repository was changed meanwhile
+            ended = next((s.event for s in reversed(log.read(runs[-1])) if not isinstance(s.event, ev.Warned)), None)
+    if isinstance(ended, ev.RunEnded) and ended.status in ("done", "incomplete"):
+        return None
+    return Unfinished(runs[-1], first.event.inputs, first.event.at, ended if isinstance(ended, ev.RunEnded) else None)
+
+
+def agent_settings(loaded: Loaded, repository: Repository, artifacts: Path) -> AgentSettings:
+    """The agents' slice of the settings."""
+    s = loaded.settings
+    return AgentSettings(
+        worktrees=worktrees_dir(loaded, repository),
+        artifacts=artifacts,
+        claude=ClaudeSettings(
+            command=(s.claude.command,) if "/" in s.claude.command else tuple(shlex.split(s.claude.command)),
+            permission_mode=s.claude.permission_mode,
+            allowed_tools=s.claude.allowed_tools,
+            disallowed_tools=s.claude.disallowed_tools,
+            fallback_model=s.claude.fallback_model,
+            pass_env=s.claude.pass_env,
+            args=s.claude.args,
+        ),
+        scripted=ScriptedSettings(s.scripted.script),
+        template=Path(s.prompts.template) if s.prompts.template else None,
+        max_turns=s.limits.max_turns,
+        patience=Patience(stall_s=s.limits.stall_seconds),
+    )
+
+
+def worktrees_dir(loaded: Loaded, repository: Repository) -> Path:
+    """Where the worktrees go, absolute."""
+    given = loaded.settings.worktrees_dir
+    return (repository.toplevel / Path(given).expanduser()).resolve() if given else repository.default_worktrees_dir
+
+
+def run_order(order: Order, follow: Callable[[str, Plan], Follower]) -> Ran:
+    """Run it to its end. follow: builds the view of the run once its id is known.
+
+    Raises OrchestrateError when another engine holds the repository.
+    """
+    state = StateDir(order.repository.common_dir)
+    clock = SystemClock()
+    run = order.resume or _new_run_id()
+    command = shlex.join(["orchestrate", *sys.argv[1:]])
+    state.create()
+    with (
+        acquire(state.engine_lock, this_process(run=run, command=command, since=clock.now())) as held,
+        SqliteEventLog(state.log) as log,
+    ):
+        end_orphans(log.runs()[-20:])
+        return _Session(order, state, log, clock, run, held).drive(follow)
+
+
+def _new_run_id() -> str:
+    now = time.localtime()
+    return render_run_id(*now[:6], secrets.token_hex(2))
+
+
+class _Session:
+    """One engine's time with one run."""
+
+    def __init__(
+        self, order: Order, state: StateDir, log: SqliteEventLog, clock: SystemClock, run: str, held: Held
+    ) -> None:
+        self._order, self._files, self._log, self._clock, self._run = order, state, log, clock, run
+        self._held = held
+        self._past = log.read(run) if order.resume else ()
+        if self._past:
+            started = self._past[0].event
+            assert isinstance(started, ev.RunStarted), started
+            self._plan, self._base = parse_plan(started.plan), started.base
+        else:
+            self._plan, self._base = order.plan, order.base.commit
+        loaded = order.loaded
+        self._memory = RunMemory(
+            run, self._plan, project=loaded.project_name, context=loaded.context, rules=loaded.rules,
+            ports=loaded.settings.ports.count,
+        )  # fmt: skip
+
+    def drive(self, follow: Callable[[str, Plan], Follower]) -> Ran:
+        prefix = self._order.loaded.settings.branch_prefix
+        before = fingerprint(self._order.repository, branch_prefix=prefix)
+        follower = follow(self._run, self._plan)
+        state = fresh(self._run, self._plan, self._base)
+        for stored in self._past:
+            evolve(state, stored.event)
+            self._hear(stored, follower)
+        try:
+            last_signal = asyncio.run(self._drive(state, follower))
+        finally:
+            changed = before.differences(fingerprint(self._order.repository, branch_prefix=prefix))
+            if changed:
+                words = f"your repository changed during the run, not by orchestrate's own hand: {', '.join(changed[:10])}"
+                for stored in self._log.append(self._run, [ev.Warned(self._clock.now(), "", words)]):
+                    follower.on_stored(stored)
+            report = self._write_report()
+        assert state.ended is not None
+        code = _exit_code(state.ended.status, last_signal)
+        return Ran(self._run, state.ended.status, state.ended.why, report, self._files.report_json(self._run), code)
+
+    async def _drive(self, state: object, follower: Follower) -> int:
+        from orchestrate.core.state import RunState
+
+        assert isinstance(state, RunState)
+        process.prepare_loop()
+        settings = self._order.loaded.settings
+        policy = Policy(settings.max_parallel, settings.limits.max_cost_usd, settings.retry_backoff_seconds)
+        async with LocalDispatcher(self._performers(), slots=policy.max_parallel) as dispatcher:
+            engine = Engine(
+                state, policy, log=self._log, clock=self._clock, dispatcher=dispatcher,
+                listener=lambda stored: self._hear(stored, follower),
+            )  # fmt: skip
+            with stop_on_signals(self._run, engine.tell, self._clock, follower.say) as signals:
+                await engine.run(*self._beginning())
+        return signals.last
+
+    def _hear(self, stored: Stored, follower: Follower) -> None:
+        self._memory.listen(stored.event)
+        follower.on_stored(stored)
+
+    def _beginning(self) -> Sequence[ev.Event]:
+        import os
+        import socket
+
+        order, now = self._order, self._clock.now()
+        engine = ev.EngineStarted(now, os.getpid(), socket.gethostname(), __version__)
+        if self._past:
+            return (engine,)
+        branch = integration_branch(self._run, order.loaded.settings.branch_prefix)
+        started = ev.RunStarted(
+            now, self._run, order.loaded.project_name, self._base, order.base.name, branch,
+            render_plan(self._plan), __version__, order.inputs,
+        )  # fmt: skip
+        return (started, engine)
+
+    def _performers(self) -> Mapping[type[fx.Effect], Performer]:
+        order, loaded = self._order, self._order.loaded
+        settings, features = loaded.settings, self._plan.features
+        redactor = Redactor({**secret_values(order.environ), **secret_values(dict(settings.env))})
+        artifacts = self._files.artifacts(self._run)
+        agents = agent_settings(loaded, order.repository, artifacts)
+        git_settings = GitSettings(
+            agents.worktrees, settings.branch_prefix, settings.copy, settings.ports.first, settings.ports.count
+        )
+
+        async def run_setup(key: AttemptKey, path: Path) -> str:
+            return await verify.run_setup(key, path)
+
+        git = GitPerformer(
+            order.repository, git_settings, features,
+            clock=self._clock, base_of=self._memory.base_of, run_setup=run_setup, ports_held=self._memory.ports_held,
+        )  # fmt: skip
+        verify = VerifyPerformer(
+            VerifySettings(artifacts, settings.setup, order.environ, settings.env), features,
+            clock=self._clock, path_of=git.path_of, port_of=git.port_of,
+            integration_worktree=git.integration_worktree, redact=redactor.redact,
+        )  # fmt: skip
+        agent = AgentPerformer(
+            agents, features=features, brief_of=self._memory.brief_of,
+            port_variables=lambda key: _port_variables(git.port_of(key)),
+            environ=order.environ, redactor=redactor, clock=self._clock,
+        )  # fmt: skip
+        performers: dict[type[fx.Effect], Performer] = {
+            fx.PrepareWorktree: git,
+            fx.RunAgent: agent,
+            fx.SealWork: git,
+            fx.RunChecks: verify,
+            fx.MergeWork: git,
+            fx.RunMergeChecks: verify,
+            fx.PublishMerge: git,
+            fx.KeepWork: git,
+        }
+        missing = set(get_args(fx.AnyEffect)) - performers.keys() - {fx.StopWork}
+        assert not missing, f"nobody performs {missing}"
+        return performers
+
+    def _write_report(self) -> Report:
+        events = [stored.event for stored in self._log.read(self._run)]
+        report = build_report(events, self._plan, now=self._clock.now())
+        write_atomically(self._files.report_json(self._run), render_json(report))
+        write_atomically(self._files.report_markdown(self._run), render_markdown(report))
+        return report
+
+
+def _port_variables(port: int) -> dict[str, str]:
+    return {"PORT": str(port), "ORCHESTRATE_PORT": str(port)} if port else {}
+
+
+def _exit_code(status: ev.RunEnd, last_signal: int) -> ExitCode:
+    match status:
+        case "done":
+            return ExitCode.DONE
+        case "limit":
+            return ExitCode.LIMIT
+        case "interrupted":
+            return ExitCode.INTERRUPTED if last_signal == 2 else ExitCode.TERMINATED
+        case "incomplete" | "halted":
+            return ExitCode.INCOMPLETE

@@ -1,0 +1,180 @@
+"""`orchestrate run`: agents at work, checks, one integration branch."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from orchestrate.cli import options
+from orchestrate.cli.context import Session
+from orchestrate.cli.plan import load_plan, planning_flags
+from orchestrate.errors import ExitCode, OrchestrateError
+
+if TYPE_CHECKING:
+    from orchestrate.app.planning import Planned
+    from orchestrate.app.running import Order, Unfinished
+
+Progress = Literal["auto", "live", "plain", "json", "none"]
+
+
+def run(
+    session: Session,
+    plan_file: Annotated[
+        Path | None, typer.Argument(metavar="[PLAN]", help="A plan that `plan --out` froze: runs exactly that.")
+    ] = None,
+    config: options.ConfigOption = None,
+    yes: options.YesOption = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run.")] = False,
+    new: Annotated[bool, typer.Option("--new", help="Start another run; the unfinished one is kept.")] = False,
+    select: options.SelectOption = None,
+    exclude: options.ExcludeOption = None,
+    failed: options.FailedOption = False,
+    jobs: options.JobsOption = None,
+    sequential: options.SequentialOption = False,
+    start_on: options.StartOnOption = None,
+    schedule: options.ScheduleOption = None,
+    base: options.BaseOption = None,
+    agent: options.AgentOption = None,
+    model: options.ModelOption = None,
+    max_cost: Annotated[
+        float | None,
+        typer.Option("--max-cost", metavar="USD", help="Most that the run may cost. [setting: limits.max_cost_usd]"),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Show the plan and stop.")] = False,
+    progress: Annotated[Progress, typer.Option("--progress", help="How to show what happens.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines, the last one the result.")] = False,
+) -> ExitCode:
+    """Run the plan: agents at work, checks, one green branch.
+
+    Your checkout, branches and configuration stay as they are. First Ctrl-C: nothing new starts; second: agents are ended
+    and their work is kept.
+
+    \b
+      orchestrate run --yes
+      orchestrate run --select +api -j 4 --max-cost 20
+      orchestrate run --resume
+    """
+    if resume and new:
+        raise OrchestrateError("--resume and --new contradict each other", hint="leave one of them out")
+    flags = planning_flags(
+        jobs=jobs, sequential=sequential, start_on=start_on, schedule=schedule, base=base, agent=agent, model=model
+    )
+    flags["limits.max_cost_usd"] = max_cost
+    if plan_file is not None:
+        planned = _frozen_plan(session, plan_file, config, flags, selecting=bool(select or exclude or failed or base))
+    else:
+        planned = load_plan(session, config, select=select, exclude=exclude, failed=failed, flags=flags)
+    order, unfinished = _order(session, planned, resume=resume, new=new, yes=yes)
+    _require_ready(order)
+    _show_plan(session, planned, order, unfinished, quiet=as_json)
+    if dry_run:
+        return ExitCode.DONE
+    if not yes and not session.confirm("Proceed?", flag="--yes"):
+        session.printer.say("nothing was changed")
+        return ExitCode.INCOMPLETE
+    return _drive(session, order, "json" if as_json else progress)
+
+
+# ── what is to be run ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _frozen_plan(
+    session: Session, plan_file: Path, config: Path | None, flags: dict[str, object], *, selecting: bool
+) -> Planned:
+    """The plan in the file, if nothing that it was made of has moved."""
+    from dataclasses import replace
+
+    from orchestrate.app.planning import make_plan
+    from orchestrate.git.repository import Base
+    from orchestrate.spec.frozen import moved, parse_frozen
+
+    if selecting:
+        raise OrchestrateError(
+            "a frozen plan is run as it is: no selection and no --base with it", hint="leave out one or the other"
+        )
+    try:
+        text = session.path(plan_file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as unreadable:
+        reason = getattr(unreadable, "strerror", None) or "not UTF-8"
+        raise OrchestrateError(
+            f"{plan_file} cannot be read: {reason}", hint="make one: orchestrate plan --out plan.json"
+        ) from unreadable
+    frozen = parse_frozen(text, str(plan_file))
+    planned = make_plan(session.load(config or session.path(Path(frozen.config)), flags), environ=session.environ)
+    changes = moved(frozen, planned.loaded, planned.base.commit)
+    if changes:
+        raise OrchestrateError(
+            f"{plan_file} is stale: {'; '.join(changes[:5])}", hint="make it anew: orchestrate plan --out plan.json"
+        )
+    return replace(planned, plan=frozen.plan, base=Base(frozen.base_branch, "commit", frozen.base))
+
+
+def _order(
+    session: Session, planned: Planned, *, resume: bool, new: bool, yes: bool
+) -> tuple[Order, Unfinished | None]:
+    """Start anew or go on. Raises OrchestrateError where the user must say which."""
+    from orchestrate.app.running import Order, last_run
+    from orchestrate.store.artifacts import StateDir
+
+    inputs = hashlib.sha256(f"{planned.loaded.inputs_digest}/{planned.selection}".encode()).hexdigest()
+    unfinished = last_run(StateDir(planned.repository.common_dir))
+    if resume and unfinished is None:
+        raise OrchestrateError("there is no unfinished run to go on with", hint="start one: orchestrate run")
+    goes_on = unfinished is not None and (resume or (yes and not new and unfinished.inputs == inputs))
+    if unfinished is not None and not goes_on and not new:
+        moved = "" if unfinished.inputs == inputs else ", and its inputs have changed since"
+        raise OrchestrateError(
+            f"run {unfinished.run} is unfinished{moved}",
+            hint="go on with it: orchestrate run --resume   or start another beside it: orchestrate run --new",
+        )
+    order = Order(
+        loaded=planned.loaded,
+        repository=planned.repository,
+        plan=planned.plan,
+        base=planned.base,
+        inputs=inputs,
+        environ=session.environ,
+        resume=unfinished.run if goes_on and unfinished else "",
+    )
+    return order, unfinished if goes_on else None
+
+
+def _require_ready(order: Order) -> None:
+    from orchestrate.app.preflight import require_ready
+    from orchestrate.app.running import agent_settings
+
+    require_ready(order.plan, agent_settings(order.loaded, order.repository, Path()), order.environ)
+
+
+def _show_plan(session: Session, planned: Planned, order: Order, unfinished: Unfinished | None, *, quiet: bool) -> None:
+    from orchestrate.views.plan import plan_lines
+
+    printer = session.printer
+    if unfinished is not None:
+        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(unfinished.started))
+        printer.say(f"going on with run {unfinished.run} of {since}; `--new` would start another")
+    elif not quiet:
+        view = planned.view
+        for line in plan_lines(view, width=printer.err.width, ascii_only=printer.err.ascii_only, full=False):
+            printer.say(line)
+        for notice in view.notices:
+            printer.warn(notice)
+        printer.say("")
+
+
+# ── running ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _drive(session: Session, order: Order, progress: Progress) -> ExitCode:
+    from orchestrate.app.running import run_order
+    from orchestrate.cli.progress import choose_progress
+
+    shown = choose_progress(session.printer, progress, settings=order.loaded.settings, environ=session.environ)
+    with shown:
+        ran = run_order(order, shown.follow)
+        shown.finish(ran)
+    return ran.code

@@ -1,0 +1,68 @@
+"""How an engine begins and is stopped: orphans of dead engines, and signals.
+
+Invariant: nothing that a dead engine of this repository started is alive when the first effect of a new one begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from orchestrate import process
+from orchestrate.core.events import Event, StopRequested
+from orchestrate.ports import Clock
+
+
+def end_orphans(runs: Iterable[str]) -> int:
+    """End every process that an earlier engine of these runs left alive. Call while holding the engine lock.
+
+    Returns how many there were.
+    """
+    return sum(process.sweep(run) for run in runs)
+
+
+@dataclass(slots=True)
+class Interrupts:
+    """What signals came so far. last: number of the last one, 0 if none."""
+
+    count: int = 0
+    last: int = 0
+
+
+@contextmanager
+def stop_on_signals(
+    run: str, tell: Callable[[Event], None], clock: Clock, say: Callable[[str], None]
+) -> Iterator[Interrupts]:
+    """First Ctrl-C drains, second ends the agents, third kills at once. SIGTERM and a closed terminal act as the second.
+
+    Inside a running loop, in the main thread. say: a line for the person who pressed the keys.
+    """
+    seen = Interrupts()
+    loop = asyncio.get_running_loop()
+
+    def stop(number: int) -> None:
+        seen.count = max(seen.count + 1, 1 if number == signal.SIGINT else 2)
+        seen.last = number
+        by = signal.Signals(number).name
+        if seen.count == 1:
+            say("stopping: nothing new is started, running agents may finish; Ctrl-C again ends them now")
+            tell(StopRequested(clock.now(), "drain", by))
+        elif seen.count == 2:
+            say("ending the running agents; their work is kept and `orchestrate run --resume` goes on with it")
+            tell(StopRequested(clock.now(), "cancel", by))
+        else:
+            process.sweep(run)
+            os._exit(128 + number)  # nothing is lost: the log is durable and worktrees stay as they are
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, stop, number)
+    try:
+        yield seen
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
