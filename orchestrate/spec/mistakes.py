@@ -197,12 +197,24 @@ def kind_of(annotation: Any) -> Kind:
     return kind_of(get_args(annotation)[0])
 
 
+def notes_of(info: FieldInfo) -> list[Any]:
+    """Everything that annotates a field, also inside `… | None`: bounds, extras."""
+    notes: list[Any] = [info, *info.metadata]
+    pending: list[Any] = [info.annotation]
+    while pending:
+        for inner in get_args(pending.pop()):
+            for note in getattr(inner, "__metadata__", ()):
+                notes += [note, *getattr(note, "metadata", ())]
+            pending.append(inner)
+    return notes
+
+
 def choices_of(info: FieldInfo) -> tuple[str, ...]:
     """The words that a field accepts, if they are listed."""
     if get_origin(info.annotation) is Literal:
         return tuple(get_args(info.annotation))
-    for note in (info.json_schema_extra, *info.metadata):
-        extra = note if isinstance(note, dict) else getattr(note, "json_schema_extra", None)
+    for note in notes_of(info):
+        extra = getattr(note, "json_schema_extra", None)
         if isinstance(extra, dict) and isinstance(extra.get("enum"), list):
             return tuple(str(choice) for choice in extra["enum"])
     return ()

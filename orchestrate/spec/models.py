@@ -198,7 +198,7 @@ class Common(Strict):
     max_reworks: int = Field(default=DEFAULTS.max_reworks, ge=0, le=20)
     """Times that failed checks go back to the agent inside one try."""
     retry_backoff_seconds: Wait = DEFAULTS.retry_backoff_seconds
-    """Pause before the next try after a fault of the service; doubles each time."""
+    """Pause before the next try after a fault of the agent's service."""
     limits: LimitsTable = LimitsTable()
     """What a run may use up."""
     prompts: PromptsTable = PromptsTable()
