@@ -23,6 +23,8 @@ from pathlib import Path
 TAG = "ORCHESTRATE_EFFECT"
 """Environment variable with the effect id `<run>.<feature>.<attempt>.<n>`; a prefix of it selects a run or an attempt."""
 
+_IS_LINUX = sys.platform.startswith("linux")
+
 LINE_LIMIT = 64 * 1024 * 1024
 """Longest line read from a child, bytes: agents print lines of several megabytes (asyncio's own limit is 64 KiB)."""
 
@@ -106,6 +108,19 @@ def run_command_now(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], t
     return Finished(done.returncode, done.stdout, done.stderr, time.monotonic() - started)
 
 
+def run_attached(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> int:
+    """Run a command on our own terminal, which then decides what Ctrl-C means. Returns its exit status.
+
+    Raises OSError when the program cannot be started.
+    """
+    child = subprocess.Popen(argv, cwd=cwd, env=dict(env))
+    ours = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return child.wait()
+    finally:
+        signal.signal(signal.SIGINT, ours)
+
+
 # ── trees ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -179,7 +194,7 @@ def _leash() -> tuple[str, ...]:
 
     https://man7.org/linux/man-pages/man1/setpriv.1.html
     """
-    setpriv = shutil.which("setpriv") if sys.platform == "linux" else None
+    setpriv = shutil.which("setpriv") if _IS_LINUX else None
     return (setpriv, "--pdeathsig", "KILL", "--") if setpriv else ()
 
 
@@ -210,7 +225,7 @@ def sweep(tag: str, *, before: frozenset[int] = frozenset()) -> int:
 def tagged(tag: str, *, before: frozenset[int] = frozenset()) -> list[int]:
     """Ids of living processes that carry the tag or one below it (`run.feature` covers `run.feature.1.3`)."""
     exact = f"{TAG}={tag}".encode()
-    if sys.platform != "linux":
+    if not _IS_LINUX:
         return _tagged_portably(tag)
     found = []
     for pid in _pids() - before:
@@ -242,7 +257,7 @@ def _tagged_portably(tag: str) -> list[int]:
 
 
 def _pids() -> frozenset[int]:
-    if sys.platform != "linux":
+    if not _IS_LINUX:
         return frozenset()
     return frozenset(int(name) for name in os.listdir("/proc") if name.isdigit())
 
@@ -252,7 +267,7 @@ def _pids() -> frozenset[int]:
 
 def is_alive(pid: int) -> bool:
     """Whether the process exists and is no zombie."""
-    if sys.platform == "linux":
+    if _IS_LINUX:
         return _linux_stat(pid)[:1] not in ("", "Z", "X")
     import psutil
 
@@ -263,7 +278,7 @@ def is_alive(pid: int) -> bool:
 
 def start_time(pid: int) -> str:
     """When the process started, as the system counts it; with pid and boot_id() it names a process. Empty: no such one."""
-    if sys.platform == "linux":
+    if _IS_LINUX:
         fields = _linux_stat(pid).split()
         return fields[19] if len(fields) > 19 else ""
     import psutil

@@ -6,8 +6,10 @@ Invariant: nothing is written before the engine lock is held, and a report is wr
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import shlex
+import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +26,7 @@ from orchestrate.core import events as ev
 from orchestrate.core.names import AttemptKey, integration_branch, render_run_id
 from orchestrate.core.plan import Plan
 from orchestrate.core.policy import Policy
-from orchestrate.core.state import evolve, fresh
+from orchestrate.core.state import RunState, evolve, fresh
 from orchestrate.engine.clock import SystemClock
 from orchestrate.engine.dispatch import LocalDispatcher
 from orchestrate.engine.lifecycle import end_orphans, stop_on_signals
@@ -33,7 +35,7 @@ from orchestrate.engine.loop import Engine
 from orchestrate.errors import ExitCode
 from orchestrate.git.fingerprint import fingerprint
 from orchestrate.git.perform import GitPerformer
-from orchestrate.git.repository import Base, Repository
+from orchestrate.git.repository import Base, Repository, open_repository
 from orchestrate.git.settings import GitSettings
 from orchestrate.ports import Performer, Stored
 from orchestrate.redact import Redactor, secret_values
@@ -107,6 +109,16 @@ def last_run(state: StateDir) -> Unfinished | None:
     if isinstance(ended, ev.RunEnded) and ended.status in ("done", "incomplete"):
         return None
     return Unfinished(runs[-1], first.event.inputs, first.event.at, ended if isinstance(ended, ev.RunEnded) else None)
+
+
+def newest_result(directory: Path, environ: Mapping[str, str]) -> tuple[str, Path]:
+    """Integration branch and report file of the repository's newest run."""
+    state = StateDir(open_repository(directory, environ=environ).common_dir)
+    with SqliteEventLog(state.log, read_only=True) as log:
+        run = log.runs()[-1]
+        first = log.first(run)
+    assert first is not None and isinstance(first.event, ev.RunStarted)
+    return first.event.integration_branch, state.report_json(run)
 
 
 def agent_settings(loaded: Loaded, repository: Repository, artifacts: Path) -> AgentSettings:
@@ -202,10 +214,7 @@ class _Session:
         code = _exit_code(state.ended.status, last_signal)
         return Ran(self._run, state.ended.status, state.ended.why, report, self._files.report_json(self._run), code)
 
-    async def _drive(self, state: object, follower: Follower) -> int:
-        from orchestrate.core.state import RunState
-
-        assert isinstance(state, RunState)
+    async def _drive(self, state: RunState, follower: Follower) -> int:
         process.prepare_loop()
         settings = self._order.loaded.settings
         policy = Policy(settings.max_parallel, settings.limits.max_cost_usd, settings.retry_backoff_seconds)
@@ -223,9 +232,6 @@ class _Session:
         follower.on_stored(stored)
 
     def _beginning(self) -> Sequence[ev.Event]:
-        import os
-        import socket
-
         order, now = self._order, self._clock.now()
         engine = ev.EngineStarted(now, os.getpid(), socket.gethostname(), __version__)
         if self._past:

@@ -22,7 +22,7 @@ from .run import GitError
 @dataclass(frozen=True, slots=True)
 class Integrated:
     """merged: commit and tree are given · conflict: paths are · present: commit is the branch's tip · moved: somebody
-    else moved the branch, see why."""
+    else moved the branch; commit is its tip."""
 
     kind: Literal["merged", "conflict", "present", "moved"]
     commit: str = ""
@@ -50,7 +50,7 @@ class IntegrationBranch:
         if tip not in ("", onto):
             if await self._has_merge(key, onto, tip):
                 return Integrated("present", tip, await git.line("rev-parse", f"{tip}^{{tree}}"))
-            return Integrated("moved", why=f"{self.name} has moved from {onto[:12]} to {tip[:12]}")
+            return Integrated("moved", tip, why=f"{self.name} has moved from {onto[:12]} to {tip[:12]}")
         merged = await merge_trees(git, onto, head)
         if merged.conflicts:
             return Integrated("conflict", paths=merged.conflicts, why=merged.why)

@@ -156,18 +156,18 @@ class GitPerformer:
             at = self._clock.now()
             return ev.MergeFinished(at, key.feature, key.attempt, "error", why=str(problem), duration_s=at - started)
         at = self._clock.now()
-        kind = "error" if done.kind == "moved" else done.kind
         return ev.MergeFinished(
-            at, key.feature, key.attempt, kind, done.commit, done.tree, done.paths, done.why, at - started
+            at, key.feature, key.attempt, done.kind, done.commit, done.tree, done.paths, done.why, at - started
         )
 
     async def _publish(self, effect: PublishMerge) -> ev.Published:
         key = effect.key
         try:
             why = await self._branch(key.run).publish(effect.commit, effect.onto)
+            tip = await self._branch(key.run).tip() if why else effect.commit
         except (OrchestrateError, OSError) as problem:
-            why = str(problem)
-        return ev.Published(self._clock.now(), key.feature, key.attempt, not why, "" if why else effect.commit, why)
+            why, tip = str(problem), ""
+        return ev.Published(self._clock.now(), key.feature, key.attempt, not why, tip, why)
 
     async def _keep(self, effect: KeepWork, emit: Emit) -> None:
         key = effect.key
