@@ -1,0 +1,108 @@
+"""The real Claude Code, at work in a whole run; only the service that it asks is ours.
+
+Marked `real_agent`: .ci/run installs an old and a new version and names them in ORCHESTRATE_TEST_CLAUDE.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import diamond
+from tests.e2e.project import Json, Project
+from tests.support.agent_api import AgentApi, Answer, runs, writes
+from tests.support.realclaude import ENVIRONMENT, MODEL, list_price, programs
+
+pytestmark = [pytest.mark.real_agent, pytest.mark.parametrize("claude", programs())]
+
+DONE = Answer(text="It is done.")
+
+
+@pytest.fixture
+def with_claude(project: Project, claude: Path) -> Project:
+    assert claude.is_file(), claude
+    project.env |= ENVIRONMENT
+    return project
+
+
+def does(name: str) -> Answer:
+    """The model has the feature's file written."""
+    return Answer(text=f"I write {name}.py.", tools=(writes(f"{name}.py", diamond.FILES[name]),))
+
+
+def test_a_diamond_with_a_check_that_is_mended_in_the_same_session(
+    with_claude: Project, claude: Path, agent_api: AgentApi
+) -> None:
+    project = with_claude
+    commits = Answer(tools=(runs("git add -A && git commit -q -m 'By my own hand'"),))
+    wrong = Answer(tools=(writes("right.py", "RIGHT = 0\n"),), usage={"output_tokens": 7000})
+    routes = {
+        "base": agent_api.play("base", does("base"), DONE),
+        "left": agent_api.play("left", does("left"), commits, DONE),
+        "right": agent_api.play("right", wrong, DONE, does("right"), Answer(text="Now it is right.")),
+        "top": agent_api.play("top", does("top"), DONE),
+    }
+    features = diamond.features(**{name: {"env": {"ANTHROPIC_BASE_URL": url}} for name, url in routes.items()})
+    project.arrange(features, model=MODEL, claude={"command": str(claude)})
+    plan = project.orchestrate("plan", "--json").document
+    assert [wave["features"] for wave in plan["waves"]] == [["base"], ["left", "right"], ["top"]]
+
+    ended = project.orchestrate("run", "--yes", "--json")
+
+    assert ended.code == 0, ended
+    branch = ended.of("RunStarted")[0]["integration_branch"]
+    with project.checked_out(branch) as directory:
+        for code in diamond.CHECKS.values():
+            project.python(code, directory)
+    assert "By my own hand" in project.log_of(branch)
+
+    # The check's output came back to the session that had done the work, together with all that it knew.
+    sessions = {name: {asked.session for asked in agent_api.of(name)} for name in routes}
+    assert all(len(of_feature) == 1 for of_feature in sessions.values()), sessions
+    assert len(set.union(*sessions.values())) == 4
+    first, _, rework, _ = agent_api.of("right")
+    assert "Write right.py." in first.said
+    assert "AssertionError" not in first.said
+    assert "right is right" in rework.said
+    assert "AssertionError" in rework.said
+    assert len(rework.tool_results) == 1
+
+    # What it cost, as the API counted it and the agent reported it.
+    report = project.orchestrate("report", "--json").document
+    for feature in report["features"]:
+        usage = agent_api.usage(feature["id"])
+        assert feature["cost_usd"] == pytest.approx(list_price(usage)), feature["id"]
+        assert feature["tokens"]["output"] == usage["output_tokens"]
+        assert feature["tokens"]["cache_read"] == usage["cache_read_input_tokens"]
+
+
+def test_an_agent_that_hangs_and_one_that_may_not_write(
+    with_claude: Project, claude: Path, agent_api: AgentApi
+) -> None:
+    project = with_claude
+    daemon = runs(f"setsid nohup sleep 1000 > /dev/null 2>&1 & echo $! > {project.home}/daemon.pid; echo started")
+    hangs = agent_api.play("hangs", Answer(tools=(daemon,)), Answer(hang="before"))
+    denied = agent_api.play("denied", does("base"), Answer(text="I was not allowed to."))
+    features: list[Json] = [
+        {"id": "hangs", "prompt": "p", "timeout_seconds": 6, "env": {"ANTHROPIC_BASE_URL": hangs}},
+        {"id": "denied", "prompt": "p", "env": {"ANTHROPIC_BASE_URL": denied}},
+        {"id": "after", "prompt": "p", "depends_on": ["denied"]},
+    ]
+    settings = {"command": str(claude), "permission_mode": "default", "allowed_tools": ["Bash"]}
+    project.arrange(features, model=MODEL, claude=settings, max_attempts=1)
+
+    with project.running("run", "--yes", "--json") as run:
+        agent_api.wait_for("hangs", 2)
+        assert project.lives(project.home / "daemon.pid")
+        ended = run.ended()
+
+    assert ended.code == 1, ended
+    slow, refused = (ended.of("InvocationFinished", feature=name) for name in ("hangs", "denied"))
+    assert [e["end"] for e in slow] == ["timed_out"]
+    assert [(e["end"], e["denials"]) for e in refused] == [("denied", ["Write"])]
+    ends = {e["feature"]: (e["outcome"], e["why"]) for e in ended.of("AttemptEnded")}
+    assert ends["denied"] == ("failed", "permission denied: Write")
+    assert ends["hangs"][0] == "failed"
+    assert [e["feature"] for e in ended.of("FeatureSkipped")] == ["after"]
+    assert not project.lives(project.home / "daemon.pid")

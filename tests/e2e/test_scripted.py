@@ -1,0 +1,357 @@
+"""Whole runs through the installed command, with the scripted agent: how they go, and what they leave.
+
+What must hold after every one of them (the user's checkout as it was, no process left) is asserted by the fixture.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import diamond
+from tests.e2e.diamond import Play
+from tests.e2e.project import Ended, Json, Project
+
+RUN = ("run", "--yes", "--json")
+
+
+def outcomes(ended: Ended) -> dict[str, str]:
+    """How each feature's last attempt ended, or that it was skipped."""
+    last = {e["feature"]: e["outcome"] for e in ended.of("AttemptEnded")}
+    return last | {e["feature"]: "skipped" for e in ended.of("FeatureSkipped")}
+
+
+def integration(ended: Ended) -> str:
+    return str(ended.of("RunStarted")[0]["integration_branch"])
+
+
+def report(project: Project) -> Json:
+    return project.orchestrate("report", "--json").document
+
+
+# ── runs that go well ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_diamond_becomes_one_branch_whose_checks_pass(project: Project) -> None:
+    meet: Play = [{"run": "touch ../@FEATURE@.here"}]
+    left: Play = [*meet, {"wait_for": "../right.here"}, diamond.write("left"), {"commit": "By my own hand"}]
+    right: Play = [*meet, {"wait_for": "../left.here"}, diamond.write("right")]
+    project.arrange(diamond.features(), script=diamond.script(left=[left], right=[right]))
+
+    ended = project.orchestrate(*RUN)
+
+    assert ended.code == 0, ended
+    assert outcomes(ended) == dict.fromkeys(diamond.FILES, "integrated")
+    assert ended.lines[-1]["kind"] == "result"
+    branch = integration(ended)
+    with project.checked_out(branch) as directory:
+        for code in diamond.CHECKS.values():
+            project.python(code, directory)
+    merges = project.git("log", "--first-parent", "--format=%s", f"main..{branch}").splitlines()
+    assert len(merges) == 4
+    assert "base" in merges[-1]
+    assert "top" in merges[0]
+
+
+def test_what_an_agent_did_not_commit_is_committed_for_it_and_what_it_did_is_kept(project: Project) -> None:
+    by_itself = [
+        diamond.write("left"),
+        {"commit": "By my own hand"},
+        {"write": {"path": "notes.txt", "text": "more\n"}},
+    ]
+    project.arrange(diamond.features(), script=diamond.script(left=[by_itself]))
+
+    ended = project.orchestrate(*RUN, "--select", "+left")
+
+    assert ended.code == 0, ended
+    run = ended.of("RunStarted")[0]["run"]
+    log = project.git(
+        "log",
+        "--format=%s|%(trailers:key=Orchestrate-Attempt,valueonly,separator=%x2C)",
+        "main..orch/" + f"{run}/feature/left/1",
+    )
+    ours, theirs, base = log.splitlines()
+    assert theirs.startswith("By my own hand")
+    assert ours == f"The left of it|{run}/left/1"
+    assert base == f"The base of it|{run}/base/1"
+    assert project.git("show", f"orch/{run}/feature/left/1:notes.txt") == "more"
+
+
+def test_failed_checks_go_back_to_the_same_session_until_they_pass(project: Project) -> None:
+    wrong = [{"write": {"path": "base.py", "text": "VALUE = 7\n"}}]
+    mend: Play = [
+        {"expect": "base is right"},
+        {"expect": "AssertionError"},
+        {"edit": {"path": "base.py", "find": "7", "replace": "1"}},
+    ]
+    project.arrange(diamond.features(), script=diamond.script(base=[wrong, mend]))
+
+    ended = project.orchestrate(*RUN)
+
+    assert ended.code == 0, ended
+    first, second = ended.of("InvocationStarted", feature="base")
+    assert (first["phase"], first["resume"]) == ("edit", False)
+    assert (second["phase"], second["resume"]) == ("rework", True)
+    assert first["session"] == second["session"]
+    assert [e["ok"] for e in ended.of("ChecksFinished", feature="base")] == [False, True]
+
+
+def test_a_try_that_breaks_down_is_followed_by_one_from_a_fresh_worktree(project: Project) -> None:
+    breaks = [{"write": {"path": "half.py", "text": "unfinished\n"}}, {"exit": 7}]
+    base = {"1": [breaks], "2": [[diamond.write("base")]]}
+    project.arrange(diamond.features()[:1], script={"base": base})
+
+    ended = project.orchestrate(*RUN)
+
+    assert ended.code == 0, ended
+    assert [(e["attempt"], e["outcome"]) for e in ended.of("AttemptEnded")] == [(1, "failed"), (2, "integrated")]
+    with project.checked_out(integration(ended)) as directory:
+        assert not (directory / "half.py").exists()
+    run = ended.of("RunStarted")[0]["run"]
+    assert project.git("show", f"refs/orchestrate/{run}/base/1:half.py") == "unfinished"
+
+
+def test_a_usage_limit_is_waited_for_and_counts_as_no_try(project: Project) -> None:
+    limited = [{"fail": {"class": "limit", "resets_in": 2}}]
+    project.arrange(diamond.features()[:1], script={"base": [limited, [diamond.write("base")]]})
+
+    ended = project.orchestrate(*RUN)
+
+    assert ended.code == 0, ended
+    refused = ended.of("InvocationFinished")[0]
+    second = ended.of("InvocationStarted")[1]
+    assert refused["end"] == "limit"
+    assert second["at"] >= refused["resets_at"]
+    assert second["resume"]
+    assert len(ended.of("AttemptStarted")) == 1
+
+
+def test_a_plan_that_was_written_is_run_as_it_was_or_refused_once_it_has_moved(project: Project) -> None:
+    project.arrange(diamond.features(), script=diamond.script())
+    plan = str(project.home / "plan.json")
+    assert project.orchestrate("plan", "--select", "+left", "--out", plan).code == 0
+
+    ended = project.orchestrate("run", plan, "--yes", "--json")
+
+    assert ended.code == 0, ended
+    assert outcomes(ended) == {"base": "integrated", "left": "integrated"}
+    moved = diamond.features(left={"prompt": "Write something else."})
+    file = project.root / "config" / "feature_list.json"
+    project.write("config/feature_list.json", json.dumps({**json.loads(file.read_text()), "features": moved}))
+    project.before = project.sacred()
+    refused = project.orchestrate("run", plan, "--yes")
+    assert refused.code == 2, refused
+    assert "left" in refused.stderr
+
+
+# ── runs that go wrong ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_conflict_keeps_the_branch_and_skips_what_depends_on_it(project: Project) -> None:
+    same: list[Json] = [
+        {"id": "first", "prompt": "p", "verify": [{"run": "touch ../first.checked", "when": "integration"}]},
+        {"id": "second", "prompt": "p"},
+        {"id": "third", "prompt": "p", "depends_on": ["second"]},
+    ]
+    script = {
+        "first": [[{"write": {"path": "same.txt", "text": "one way\n"}}]],
+        "second": [[{"wait_for": "../first.checked"}, {"write": {"path": "same.txt", "text": "another way\n"}}]],
+        "third": [[{"wait": 30}]],
+    }
+    project.arrange(same, script=script)
+
+    ended = project.orchestrate(*RUN)
+
+    assert ended.code == 1, ended
+    assert outcomes(ended) == {"first": "integrated", "second": "conflicted", "third": "skipped"}
+    assert project.git("show", f"{integration(ended)}:same.txt") == "one way"
+    run = ended.of("RunStarted")[0]["run"]
+    assert project.git("show", f"orch/{run}/feature/second/1:same.txt") == "another way"
+    assert "same.txt" in ended.of("AttemptEnded", feature="second")[0]["why"]
+
+
+def test_an_agent_that_changes_nothing_is_not_believed(project: Project) -> None:
+    project.arrange(diamond.features(), script=diamond.script(base=[[{"say": "All done!"}]]), max_reworks=0)
+
+    ended = project.orchestrate(*RUN)
+
+    assert ended.code == 1, ended
+    assert outcomes(ended) == {"base": "no_changes", "left": "skipped", "right": "skipped", "top": "skipped"}
+
+
+def test_a_timeout_ends_daemons_too(project: Project) -> None:
+    pid_file = project.home / "daemon.pid"
+    play: Play = [{"daemon": {"pid_file": str(pid_file), "hold_output": True}}, {"run": "touch half.txt"}, "hang"]
+    project.arrange([{"id": "slow", "prompt": "p", "timeout_seconds": 1, "max_attempts": 1}], script={"slow": [play]})
+
+    ended = project.orchestrate(*RUN)
+
+    assert ended.code == 1, ended
+    assert ended.of("InvocationFinished")[0]["end"] == "timed_out"
+    assert not project.lives(pid_file)
+    run = ended.of("RunStarted")[0]["run"]
+    assert "half.txt" in project.git("ls-tree", "--name-only", f"refs/orchestrate/{run}/slow/1")
+
+
+def test_a_cost_limit_stops_the_run_until_it_is_raised(project: Project) -> None:
+    costs = {"usage": {"cost": 0.6}}
+    script = diamond.script(
+        base=[[costs, diamond.write("base"), {"result": "done"}]], left=[[costs, diamond.write("left")]]
+    )
+    project.arrange(diamond.features()[:2], script=script, max_parallel=1, limits={"max_cost_usd": 1.0})
+
+    ended = project.orchestrate(*RUN)
+
+    assert ended.code == 3, ended
+    assert ended.of("RunEnded")[0]["status"] == "limit"
+    assert outcomes(ended)["base"] == "integrated"
+    raised = project.orchestrate("run", "--resume", "--yes", "--json", "--max-cost", "10")
+    assert raised.code == 0, raised
+    assert [e["feature"] for e in raised.of("AttemptEnded")] == ["left"]
+
+
+# ── runs that are cut off ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def held_back(project: Project, name: str) -> Play:
+    """A play that works, says so by a file, and goes on when it is let."""
+    return [
+        diamond.write(name),
+        {"run": f"touch {project.home}/{name}.works"},
+        {"wait_for": f"{project.home}/{name}.go"},
+    ]
+
+
+def let_go(project: Project, name: str) -> None:
+    (project.home / f"{name}.go").touch()
+
+
+def test_the_first_ctrl_c_lets_running_agents_finish_and_resume_goes_on(project: Project) -> None:
+    project.arrange(diamond.features(), script=diamond.script(base=[held_back(project, "base")]))
+
+    with project.running(*RUN) as run:
+        run.wait_for("InvocationStarted", feature="base")
+        run.press_ctrl_c()
+        run.wait_for("StopRequested", how="drain")
+        let_go(project, "base")
+        ended = run.ended()
+
+    assert ended.code == 130, ended
+    assert outcomes(ended) == {"base": "integrated"}
+    assert report(project)["run"]["status"] == "interrupted"
+    rest = project.orchestrate("run", "--resume", "--yes", "--json")
+    assert rest.code == 0, rest
+    assert {e["feature"] for e in rest.of("InvocationStarted")} == {"left", "right", "top"}
+
+
+def test_the_second_ctrl_c_ends_the_agents_and_nothing_is_paid_for_twice(project: Project) -> None:
+    hangs: Play = [diamond.write("left"), {"run": f"touch {project.home}/left.works"}, "hang"]
+    goes_on = [{"run": "test -f left.py"}]
+    project.arrange(diamond.features(), script=diamond.script(left=[hangs, goes_on]), max_parallel=1)
+
+    with project.running(*RUN) as run:
+        run.wait_for("InvocationStarted", feature="left")
+        run.wait_for("InvocationProgressed", feature="left")
+        run.press_ctrl_c()
+        run.wait_for("StopRequested", how="drain")
+        run.press_ctrl_c()
+        run.wait_for("StopRequested", how="cancel")
+        ended = run.ended()
+
+    assert ended.code == 130, ended
+    assert ended.of("InvocationFinished", feature="left")[0]["end"] == "interrupted"
+    key = f"{ended.of('RunStarted')[0]['run']}/left/1"
+    assert project.git("show", f"refs/orchestrate/{key}:left.py") == diamond.FILES["left"].strip()
+    rest = project.orchestrate("run", "--resume", "--yes", "--json")
+    assert rest.code == 0, rest
+    again = rest.of("InvocationStarted", feature="left")
+    assert [(e["attempt"], e["resume"]) for e in again] == [(1, True)]
+    assert rest.of("InvocationStarted", feature="base") == []
+
+
+def test_kill_9_loses_nothing_and_run_yes_goes_on(project: Project) -> None:
+    pid_file = project.home / "daemon.pid"
+    first: Play = [{"daemon": {"pid_file": str(pid_file)}}, *held_back(project, "left")]
+    script = diamond.script(left=[first, [{"run": "test -f left.py"}]])
+    project.arrange(diamond.features(), script=script, max_parallel=1)
+
+    with project.running(*RUN) as run:
+        run.wait_for("InvocationStarted", feature="left")
+        run.wait_for("InvocationProgressed", feature="left")
+        run.child.kill()
+        killed = run.ended()
+
+    assert killed.code == -9
+    rest = project.orchestrate(*RUN)
+    assert rest.code == 0, rest
+    assert rest.of("InvocationStarted", feature="base") == []
+    assert [(e["attempt"], e["resume"]) for e in rest.of("InvocationStarted", feature="left")] == [(1, True)]
+    assert not project.lives(pid_file)
+    assert project.orchestrate("status", "--json").document["run"]["status"] == "done"
+
+
+# ── refusals ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_second_engine_is_refused_while_the_first_one_runs(project: Project) -> None:
+    project.arrange(diamond.features()[:1], script={"base": [held_back(project, "base")]})
+
+    with project.running(*RUN) as run:
+        run.wait_for("InvocationStarted", feature="base")
+        second = project.orchestrate(*RUN)
+        assert second.code == 2, second
+        assert str(run.child.pid) in second.document["error"]["message"]
+        let_go(project, "base")
+        assert run.ended().code == 0
+
+
+def test_without_a_terminal_and_without_yes_it_names_the_flag_and_does_nothing(project: Project) -> None:
+    project.arrange(diamond.features(), script=diamond.script())
+
+    refused = project.orchestrate("run")
+
+    assert refused.code == 2, refused
+    assert "--yes" in refused.stderr
+    assert refused.stdout == ""
+    assert project.branches() == []
+    assert project.worktrees() == []
+    assert not (project.root / ".git" / "orchestrate").exists()
+
+
+# ── afterwards ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def half_done(project: Project) -> Ended:
+    """A run in which `base` and `right` were integrated and `left` failed its checks."""
+    wrong = [{"write": {"path": "left.py", "text": "LEFT = 0\n"}}]
+    project.arrange(diamond.features(), script=diamond.script(left=[wrong]), max_attempts=1, max_reworks=0)
+    ended = project.orchestrate(*RUN)
+    assert outcomes(ended) == {"base": "integrated", "left": "failed", "right": "integrated", "top": "skipped"}
+    return ended
+
+
+def test_cleanup_takes_what_is_merged_and_leaves_the_rest(project: Project, half_done: Ended) -> None:
+    run = half_done.of("RunStarted")[0]["run"]
+
+    assert project.orchestrate("cleanup").code == 2
+    cleaned = project.orchestrate("cleanup", "--merged", "--yes")
+
+    assert cleaned.code == 0, cleaned
+    assert set(project.branches()) == {f"orch/{run}/integration", f"orch/{run}/feature/left/1"}
+    assert [Path(path).name for path in project.worktrees()] == ["left.1"]
+    assert project.git("show", f"orch/{run}/integration:right.py") == diamond.FILES["right"].strip()
+
+
+def test_the_commands_after_a_run_tell_what_happened(project: Project, half_done: Ended) -> None:
+    run = half_done.of("RunStarted")[0]["run"]
+    features = {f["id"]: f for f in report(project)["features"]}
+
+    assert {name: f["outcome"] for name, f in features.items()} == outcomes(half_done)
+    assert features["left"]["attempts"][0]["checks"][0]["ok"] is False
+    assert "LEFT = 0" in project.orchestrate("diff", "left").stdout
+    assert "left.py" in project.orchestrate("logs", "left").stdout
+    assert run in project.orchestrate("history").stdout
+    assert "left is right" in project.orchestrate("status").stdout
