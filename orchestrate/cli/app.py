@@ -221,7 +221,21 @@ def orchestrate(
     return int(home(invocation.session))
 
 
+COMPLETE_VARIABLE = "_ORCHESTRATE_COMPLETE"
+"""Set by the script of `orchestrate completion` when TAB is pressed."""
+
+
 def run_typer(arguments: Sequence[str], invocation: Invocation) -> int:
     """Parse, import the command, call it. Raises what the command raises, and TyperException for bad usage."""
-    value = app(list(arguments), prog_name="orchestrate", standalone_mode=False, obj=invocation)
+    if COMPLETE_VARIABLE in environment():
+        from typer._completion_classes import completion_init
+
+        completion_init()  # Typer does this itself only with its own --install-completion
+    value = app(
+        list(arguments),
+        prog_name="orchestrate",
+        complete_var=COMPLETE_VARIABLE,
+        standalone_mode=False,
+        obj=invocation,
+    )
     return int(value or 0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import sys
 import time
 import traceback
@@ -114,6 +115,7 @@ def problem_line(problem: Problem) -> str:
 def _usage_refusal(usage: TyperException) -> OrchestrateError:
     """Bad usage, in our words: Typer's message, and the command whose --help tells more."""
     message = usage.format_message().rstrip(".?").replace("Value error, ", "")
+    message = re.sub(r"Input should be a valid (\w+).*", r"expected a valid \1", message)
     message, _, near = message.partition(". Did you mean ")
     prefix, _, rest = message.partition(": ")
     if prefix.startswith("Invalid value for "):

@@ -1,0 +1,217 @@
+"""What this machine and this repository offer, found out by trying. For `doctor` and `agents`.
+
+Invariant: nothing is changed, nothing is paid for; what cannot be found out is said, never guessed.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from orchestrate import __version__
+from orchestrate.agents.detect import AgentStatus, agents, probe
+from orchestrate.agents.settings import AgentSettings, ClaudeSettings, ScriptedSettings
+from orchestrate.app.preflight import LEAST_FREE_BYTES
+from orchestrate.core.plan import build_plan
+from orchestrate.errors import InputRefused, OrchestrateError
+from orchestrate.git.repository import Repository, open_repository, resolve_base
+from orchestrate.process import run_command_now
+from orchestrate.spec.finding import find_config
+from orchestrate.spec.load import Loaded, load_project, load_settings
+from orchestrate.spec.settings import Settings
+from orchestrate.store.artifacts import StateDir
+
+Verdict = Literal["ok", "note", "missing"]
+"""Fine · worth knowing, a run works without it · a run will not work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. text: what was found; hint: what to do about it, ready to paste where possible."""
+
+    name: str
+    verdict: Verdict
+    text: str
+    hint: str = ""
+
+
+def examine(*, start: Path, config: Path | None, environ: Mapping[str, str]) -> tuple[Finding, ...]:
+    """Look at everything, in the order in which one would mend it."""
+    findings = [_python(), *_repository(start, environ)]
+    loaded, found = _configuration(start, config, environ)
+    findings += found
+    findings += _agents(_settings(loaded, start, config, environ), loaded, environ)
+    findings += _containment(environ)
+    return tuple(findings)
+
+
+def agent_statuses(settings: Settings, environ: Mapping[str, str]) -> tuple[AgentStatus, ...]:
+    """All agents that a feature may ask for, as they are set up here."""
+    slice_ = _agent_settings(settings)
+    return tuple(probe(agent, slice_, environ) for agent in agents())
+
+
+def _agent_settings(settings: Settings) -> AgentSettings:
+    """As much of the slice as a probe looks at."""
+    command = settings.claude.command
+    return AgentSettings(
+        worktrees=Path(os.sep),
+        artifacts=Path(os.sep),
+        claude=ClaudeSettings(
+            command=(command,) if "/" in command else tuple(shlex.split(command)), pass_env=settings.claude.pass_env
+        ),
+        scripted=ScriptedSettings(settings.scripted.script),
+    )
+
+
+# ── one by one ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _python() -> Finding:
+    return Finding("python", "ok", f"{platform.python_version()}, orchestrate {__version__} ({sys.executable})")
+
+
+def _repository(start: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """git, the repository, its base, its state directory and its disk."""
+    try:
+        repository = open_repository(start, environ=environ)
+    except OrchestrateError as refused:
+        yield Finding("repository", "missing", refused.message, refused.hint)
+        return
+    yield Finding("git", "ok", ".".join(map(str, repository.version)))
+    try:
+        base = resolve_base(repository)
+        yield Finding("repository", "ok", f"{repository.toplevel}, {base.name} at {base.commit[:10]}")
+    except OrchestrateError as refused:
+        yield Finding("repository", "missing", refused.message, refused.hint)
+    for notice in repository.notices:
+        yield Finding("repository", "note", notice)
+    yield _state(StateDir(repository.common_dir))
+    yield _disk(repository)
+
+
+def _state(state: StateDir) -> Finding:
+    place = state.root if state.root.exists() else state.root.parent
+    if not os.access(place, os.W_OK | os.X_OK):
+        return Finding(
+            "state", "missing", f"{place} cannot be written", f"check its owner: ls -ld {shlex.quote(str(place))}"
+        )
+    return Finding("state", "ok", f"{state.root}{'' if state.root.exists() else ' (made by the first run)'}")
+
+
+def _disk(repository: Repository) -> Finding:
+    place = repository.default_worktrees_dir.parent
+    free = shutil.disk_usage(place).free
+    text = f"{free / 1e9:.1f} GB free at {place}"
+    if free < LEAST_FREE_BYTES:
+        return Finding("disk", "missing", text, "make room, or set worktrees_dir to another disk")
+    return Finding("disk", "ok", text)
+
+
+def _configuration(start: Path, config: Path | None, environ: Mapping[str, str]) -> tuple[Loaded | None, list[Finding]]:
+    try:
+        path = find_config(start, config)
+    except OrchestrateError as absent:
+        return None, [Finding("configuration", "note" if config is None else "missing", absent.message, absent.hint)]
+    try:
+        loaded = load_project(start=start, config=config, environ=environ, flags={})
+        build_plan(loaded.features)
+    except InputRefused as refused:
+        count = len(refused.problems)
+        text = f"{path}: {count} problem{'s' if count != 1 else ''}, the first: {refused.problems[0].message}"
+        return None, [Finding("configuration", "missing", text, "orchestrate plan shows them all")]
+    except OrchestrateError as refused:
+        return None, [Finding("configuration", "missing", f"{path}: {refused.message}", refused.hint)]
+    many = len(loaded.features)
+    found = [Finding("configuration", "ok", f"{path}: {many} feature{'s' if many != 1 else ''}")]
+    if any(not feature.verify for feature in loaded.features):
+        bare = "some features have no check: nothing tells whether their code works"
+        found.append(Finding("configuration", "note", bare, "set verify"))
+    return loaded, found
+
+
+def _settings(loaded: Loaded | None, start: Path, config: Path | None, environ: Mapping[str, str]) -> Settings:
+    if loaded is not None:
+        return loaded.settings
+    try:
+        return load_settings(start=start, config=config, environ=environ, flags={})[0]
+    except OrchestrateError:
+        return Settings()  # reported as the configuration's problem
+
+
+def _agents(settings: Settings, loaded: Loaded | None, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Those that are needed; `orchestrate agents` lists them all."""
+    needed = {feature.agent for feature in loaded.features} if loaded else {settings.agent}
+    for status in agent_statuses(settings, environ):
+        if status.name not in needed:
+            continue
+        if not status.usable:
+            yield Finding(status.name, "missing", status.problem, status.hint)
+        elif status.signed_in == "no":
+            yield Finding(status.name, "missing", f"{status.version} ({status.path}), not signed in", status.hint)
+        else:
+            how = f"signed in by {status.how}" if status.signed_in == "yes" else "sign-in cannot be seen from here"
+            verdict: Verdict = "note" if status.hint else "ok"
+            yield Finding(status.name, verdict, f"{status.version} ({status.path}), {how}", status.hint)
+
+
+# ── containment: tried, not assumed ──────────────────────────────────────────────────────────────────────────────
+
+
+def _containment(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """What ends or encloses an agent's processes. A run works without; the more there is, the less can be left behind."""
+    env = {"PATH": environ.get("PATH", os.defpath), "LC_ALL": "C"}
+
+    def works(*argv: str) -> bool:
+        try:
+            return run_command_now(argv, cwd=Path(os.sep), env=env, timeout_s=10).ok
+        except OSError:
+            return False
+
+    if sys.platform == "linux":
+        yield from _linux_containment(works, environ)
+    else:
+        yield Finding("processes", "note", f"{sys.platform}: an agent outlives this program if that is killed outright")
+
+
+def _linux_containment(works: Callable[..., bool], environ: Mapping[str, str]) -> Iterator[Finding]:
+    if Path("/proc/self/environ").is_file():
+        yield Finding("/proc", "ok", "readable: what an agent leaves running is found")
+    else:
+        yield Finding(
+            "/proc", "missing", "not mounted: processes that agents leave behind cannot be found", "mount /proc"
+        )
+    if works("setpriv", "--pdeathsig", "KILL", "--", "true"):
+        yield Finding("setpriv", "ok", "agents end when this program is killed")
+    else:
+        yield Finding(
+            "setpriv", "note", "not usable: agents outlive a killed orchestrate", "install util-linux 2.33 or newer"
+        )
+    if works("unshare", "--user", "--map-root-user", "--pid", "--fork", "true"):
+        yield Finding("namespaces", "ok", "user and pid namespaces can be made")
+    else:
+        yield Finding("namespaces", "note", "user and pid namespaces cannot be made here", _why_no_namespaces())
+    if shutil.which("bwrap", path=environ.get("PATH")) is None:
+        yield Finding(
+            "bwrap", "note", "not installed: agents are not confined to their worktree", "apt install bubblewrap"
+        )
+    elif works("bwrap", "--ro-bind", "/", "/", "--unshare-pid", "--die-with-parent", "true"):
+        yield Finding("bwrap", "ok", "works")
+    else:
+        yield Finding("bwrap", "note", "installed, but it fails here", _why_no_namespaces())
+
+
+def _why_no_namespaces() -> str:
+    """https://discourse.ubuntu.com/t/spec-unprivileged-user-namespace-restrictions-via-apparmor-in-ubuntu-23-10/37626"""
+    try:
+        restricted = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").read_text().strip() == "1"
+    except OSError:
+        restricted = False
+    return "sysctl kernel.apparmor_restrict_unprivileged_userns=0" if restricted else "usual inside a container"
