@@ -64,11 +64,11 @@ class Account:
 
     def observe(self, e: ev.InvocationFinished) -> None:
         match e.end:
-            case "limit" if e.resets_at is not None:
+            case "limit" if e.resets_at is not None and e.resets_at > e.at:
                 self.paused_until = max(self.paused_until, min(e.resets_at, e.at + MAX_PAUSE_S))
                 self.pauses = 0
-            case "limit":
-                self.paused_until = max(self.paused_until, e.at + BLIND_PAUSES_S[min(self.pauses, 2)])
+            case "limit" if e.at >= self.paused_until:  # else it ran into the limit that is being waited for
+                self.paused_until = e.at + BLIND_PAUSES_S[min(self.pauses, 2)]
                 self.pauses += 1
             case "auth":
                 self.refused = e.why or "the agent is not signed in"
@@ -108,7 +108,7 @@ def admit(
     if share < CENT:
         share = left  # crumbs are not worth sharing
     if share < CENT:
-        if ledger.reserved_usd > 0:
+        if ledger.reserved_usd >= CENT / 2:  # no allowance is smaller: less is a rounding error
             return WaitUntil(inf, "cost limit: all of it is reserved by running agents")
         return Never(f"the cost limit of ${run_cap_usd:.2f} is spent (${ledger.spent_usd:.2f})")
     return Go(share if feature_left_usd is None else min(share, feature_left_usd))

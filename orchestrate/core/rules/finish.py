@@ -15,6 +15,8 @@ def finish_attempts(s: RunState, p: Policy, now: float) -> Decided:
     for fid in s.stopping:
         a = s.attempt(fid)
         if a.stopping is not None and a.stage not in IN_FLIGHT:
+            if a.published is not None and a.published.ok:
+                return _end(fid, a, now, "integrated")  # it came to its end all the same
             if a.stopping.outcome != "interrupted":
                 return _end(fid, a, now, a.stopping.outcome, a.stopping.why)
             if not a.parked:

@@ -28,7 +28,8 @@ def integrate_next(s: RunState, p: Policy, now: float) -> Decided:
         if a.stopping is not None:
             continue
         if a.merges >= retry.MERGE_LIMIT or a.losses > retry.LOSS_LIMIT:
-            why = a.published.why if a.published else "its merge was lost, or overtaken by somebody else, again and again"
+            said = a.published.why if a.published else ""
+            why = said or "its merge was lost, or overtaken by somebody else, again and again"
             return Decided(ev.AttemptEnded(now, key[2], a.number, a.n + 1, "failed", why))
         return Decided(ev.MergeStarted(now, key[2], a.number, a.n + 1, a.head, s.integration_head))
     return NOTHING

@@ -34,9 +34,10 @@ def _best(s: RunState, now: float) -> tuple[Key | None, float]:
     first = s.ready[0] if s.ready else None
     if not s.delayed:
         return first, inf
-    due_at, again = s.delayed[0]
-    if due_at > now:
-        return first, due_at
+    due = [key for at, key in s.delayed if at <= now]
+    if not due:
+        return first, s.delayed[0][0]
+    again = min(due)
     return (again, inf) if first is None or again < first else (first, inf)
 
 
