@@ -45,7 +45,8 @@ from orchestrate.store.artifacts import StateDir, write_atomically
 from orchestrate.store.log import SqliteEventLog
 from orchestrate.verify.perform import VerifyPerformer
 from orchestrate.verify.settings import VerifySettings
-from orchestrate.views.report import Report, build_report, render_json, render_markdown
+from orchestrate.views.report import build_report, render_json, render_markdown
+from orchestrate.views.report_model import Report
 
 from .memory import RunMemory
 
@@ -286,7 +287,8 @@ class _Session:
 
     def _write_report(self) -> Report:
         events = [stored.event for stored in self._log.read(self._run)]
-        report = build_report(events, self._plan, now=self._clock.now())
+        parallel = self._order.loaded.settings.max_parallel
+        report = build_report(events, self._plan, now=self._clock.now(), parallel=parallel)
         write_atomically(self._files.report_json(self._run), render_json(report))
         write_atomically(self._files.report_markdown(self._run), render_markdown(report))
         return report

@@ -1,0 +1,111 @@
+"""A run put together from its real parts: git, checks, the scripted agent; and which run is gone on with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestrate.app.planning import make_plan
+from orchestrate.app.preflight import require_ready
+from orchestrate.app.running import Follower, Order, agent_settings, last_run, run_order
+from orchestrate.core import events as ev
+from orchestrate.core.plan import Plan
+from orchestrate.errors import ExitCode, InputRefused
+from orchestrate.ports import Stored
+from orchestrate.spec.load import load_project
+from orchestrate.store.artifacts import StateDir
+from orchestrate.store.log import SqliteEventLog
+from tests.support.repos import Repo, frozen_environ
+
+LIST = {
+    "project": {"name": "Calculator", "agent": "scripted", "retry_backoff_seconds": 0.05, "verify": ["sh check.sh"]},
+    "scripted": {"script": "config/script.json"},
+    "features": [{"id": "sub", "prompt": "Subtract."}, {"id": "mul", "prompt": "Multiply.", "depends_on": ["sub"]}],
+}
+
+
+def play(name: str) -> list[list[dict[str, object]]]:
+    return [[{"write": {"path": f"{name}.txt", "text": f"{name}\n"}}]]
+
+
+class Silent:
+    def __init__(self, run: str, plan: Plan) -> None:
+        self.events: list[ev.Event] = []
+
+    def on_stored(self, stored: Stored) -> None:
+        self.events.append(stored.event)
+
+    def say(self, text: str) -> None:
+        pass
+
+
+def build_order(path: Path, script: dict[str, object], *, check: str = "test -f sub.txt\n") -> Order:
+    repo = Repo.make(
+        path / "calc",
+        {
+            "config/feature_list.json": json.dumps(LIST),
+            "config/script.json": json.dumps({"version": 1, "features": script}),
+            "check.sh": check,
+        },
+    )
+    environ = frozen_environ()
+    loaded = load_project(start=repo.path, config=None, environ=environ, flags={})
+    planned = make_plan(loaded, environ=environ)
+    return Order(loaded, planned.repository, planned.plan, planned.base, "digest", environ)
+
+
+def follow(run: str, plan: Plan) -> Follower:
+    return Silent(run, plan)
+
+
+def test_a_plan_becomes_one_branch_and_a_report(tmp_path: Path) -> None:
+    order = build_order(tmp_path, {"sub": play("sub"), "mul": play("mul")})
+    ran = run_order(order, follow)
+    assert (ran.status, ran.code) == ("done", ExitCode.DONE)
+    report = json.loads(ran.report_file.read_text())
+    assert [f["outcome"] for f in report["features"]] == ["integrated", "integrated"]
+    names = Repo(order.repository.toplevel).git("ls-tree", "--name-only", f"orch/{ran.run}/integration")
+    assert {"sub.txt", "mul.txt"} <= set(names.splitlines())
+    assert last_run(StateDir(order.repository.common_dir)) is None
+
+
+def test_what_cannot_be_mended_is_incomplete_and_says_why(tmp_path: Path) -> None:
+    order = build_order(tmp_path, {"sub": play("sub"), "mul": play("mul")}, check="echo broken; exit 3\n")
+    ran = run_order(order, follow)
+    assert (ran.status, ran.code) == ("incomplete", ExitCode.INCOMPLETE)
+    features = {f["id"]: f for f in json.loads(ran.report_file.read_text())["features"]}
+    assert features["sub"]["outcome"] == "failed" and "checks failed" in features["sub"]["why"]
+    assert features["mul"]["outcome"] == "skipped" and "sub" in features["mul"]["why"]
+
+
+def test_a_run_that_was_cut_off_is_found_and_gone_on_with(tmp_path: Path) -> None:
+    order = build_order(tmp_path, {"sub": play("sub"), "mul": play("mul")})
+    ran = run_order(order, follow)
+    state = StateDir(order.repository.common_dir)
+    with SqliteEventLog(state.log) as log:
+        events = [s.event for s in log.read(ran.run)]
+    cut = next(n for n, e in enumerate(events) if isinstance(e, ev.AttemptStarted) and e.feature == "mul")
+    state.log.rename(state.log.with_suffix(".old"))
+    with SqliteEventLog(state.log) as log:
+        log.append(ran.run, events[: cut + 1])
+    Repo(order.repository.toplevel).git("update-ref", "-d", f"refs/heads/orch/{ran.run}/feature/mul/1")
+    unfinished = last_run(state)
+    assert unfinished is not None and (unfinished.run, unfinished.inputs) == (ran.run, "digest")
+    again = run_order(
+        Order(order.loaded, order.repository, order.plan, order.base, "digest", order.environ, resume=ran.run), follow
+    )
+    assert (again.run, again.status) == (ran.run, "done")
+    with SqliteEventLog(state.log) as log:
+        started = [s.event.feature for s in log.read(ran.run) if isinstance(s.event, ev.InvocationStarted)]
+    assert started.count("sub") == 1, "verified work is not paid for twice"
+
+
+def test_an_agent_that_is_not_there_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    order = build_order(tmp_path, {"sub": play("sub")})
+    (order.repository.toplevel / "config" / "script.json").unlink()
+    with pytest.raises(InputRefused) as refused:
+        require_ready(order.plan, agent_settings(order.loaded, order.repository, Path()), order.environ)
+    assert any("scripted" in p.where for p in refused.value.problems)
+    assert not StateDir(order.repository.common_dir).root.exists()
