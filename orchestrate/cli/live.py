@@ -10,15 +10,25 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console, ConsoleOptions
 from rich.live import Live
 from rich.segment import Segment
 from rich.style import Style
 
-from orchestrate.cli.printer import Stream
-from orchestrate.views.live import FrameLine, Tone
+from orchestrate.cli.plain import Progress
+from orchestrate.cli.printer import Printer, Stream
+from orchestrate.core import events as ev
+from orchestrate.core.plan import Plan
+from orchestrate.ports import Clock, Stored
+from orchestrate.views.forecast import Forecast
+from orchestrate.views.live import FrameLine, LiveTable, footer_of, totals_of
+from orchestrate.views.rows import Tone
+from orchestrate.views.text import clean
+
+if TYPE_CHECKING:
+    from orchestrate.app.running import Ran
 
 PICTURE_EVERY_S = 0.25
 SPARE_LINES = 1
@@ -119,3 +129,57 @@ class _Words:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
         yield Segment(self._text, self._style)
         yield Segment.line()
+
+
+class LiveProgress(Progress):
+    """The table while the run goes on; warnings above it, where they stay."""
+
+    def __init__(self, printer: Printer, clock: Clock, *, slots: int, cap_usd: float | None) -> None:
+        super().__init__(printer, clock)
+        self._slots, self._cap_usd = slots, cap_usd
+        self._screen: Screen | None = None
+
+    def follow(self, _run: str, plan: Plan) -> Self:
+        super().follow(_run, plan)
+        self._table = LiveTable(self.view, ascii_only=self.printer.err.ascii_only)
+        self._forecast = Forecast(plan, self._slots)
+        return self
+
+    def on_stored(self, stored: Stored) -> None:
+        super().on_stored(stored)
+        self._table.changed(stored.event)
+        self._forecast.fold(stored.event)
+        if not self.is_news(stored):
+            return
+        if self._screen is None:
+            self._screen = Screen(self.printer.err, self._paint)
+            self._screen.__enter__()
+        if isinstance(stored.event, ev.Warned):
+            about = f"{stored.event.feature}: " if stored.event.feature else ""
+            self._screen.say(clean(f"{about}{stored.event.message}"), "caution")
+        self._screen.touch()
+
+    def _paint(self, width: int, height: int) -> tuple[FrameLine, ...]:
+        now = self.clock.now()
+        totals = totals_of(self._table, self._forecast, slots=self._slots, cap_usd=self._cap_usd, now=now)
+        return self._table.frame(totals, footer_of(self._table, now), now, width, height)
+
+    def say(self, text: str) -> None:
+        if self._screen is None:
+            super().say(text)
+        else:
+            self._screen.say(text, "caution")
+
+    def finish(self, ran: Ran) -> None:
+        self._close()
+        super().finish(ran)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._screen is not None:
+            self._screen.close()
+            self._screen = None

@@ -12,6 +12,7 @@ import typer
 
 from orchestrate.cli.context import Session
 from orchestrate.cli.options import FeatureArgument, RunOption, whole_number
+from orchestrate.cli.plain import render_clock
 from orchestrate.cli.printer import Printer, Stream
 from orchestrate.cli.recorded import Recorded, find_feature, open_recorded, plan_of
 from orchestrate.core import events as ev
@@ -192,7 +193,7 @@ class _Reader:
 
     def _invocation_words(self, step: InvocationView) -> str:
         attempt, begun = self.attempt, step.started
-        return f"{attempt.feature} · attempt {attempt.number} · {begun.phase} · {clock(begun.at)}"
+        return f"{attempt.feature} · attempt {attempt.number} · {begun.phase} · {render_clock(begun.at)}"
 
     def _say_end(self, *, is_live: bool) -> None:
         attempt, say = self.attempt, self.printer.say
@@ -262,7 +263,7 @@ def _show_checks(printer: Printer, recorded: Recorded, run: str, attempt: Attemp
 def _checks_words(step: CheckRound) -> str:
     where = "checks on the merged tree" if step.on_merged else "checks"
     verdict = "passed" if step.ok else clean(failed_checks(step.checks, step.error))
-    return f"{where} · {clock(step.at)} · {verdict}"
+    return f"{where} · {render_clock(step.at)} · {verdict}"
 
 
 def _check_words(out: Stream, check: ev.CheckResult) -> str:
@@ -280,8 +281,3 @@ def _show_output(out: Stream, run_dir: Path, check: ev.CheckResult) -> None:
     except OSError:
         for text in clean_block(check.tail).rstrip("\n").split("\n"):
             out.line(f"    {text}")
-
-
-def clock(at: float) -> str:
-    """Local time of day."""
-    return time.strftime("%H:%M:%S", time.localtime(at))

@@ -39,6 +39,17 @@ def render_tokens(count: int) -> str:
     return f"{count / 1e6:.1f}M" if count < 99_500_000 else f"{round(count / 1e6)}M"
 
 
+def render_size(count: int) -> str:
+    """Bytes → `950 B`, `12 kB`, `3.4 MB`, `1.2 GB` (powers of 1000, as disks are sold)."""
+    if count < 1000:
+        return f"{count} B"
+    for unit, scale in (("kB", 1e3), ("MB", 1e6), ("GB", 1e9)):
+        if count < scale * 999.5 or unit == "GB":
+            value = count / scale
+            return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"
+    raise AssertionError
+
+
 def count_of(number: int, noun: str, plural: str = "") -> str:
     """`1 check`, `3 checks`, `2 tries`."""
     return f"{number} {noun if number == 1 else plural or noun + 's'}"

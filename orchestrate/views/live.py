@@ -66,6 +66,7 @@ class Column:
 DROPPED_FIRST = ("tokens", "graph", "wave", "try", "cost", "last", "time")
 """What a narrow terminal does without, in this order; feature and state always stay."""
 _LEAST_LAST = 18
+_STATE_WIDTH = 13
 _GAP = 2
 
 
@@ -172,27 +173,33 @@ class LiveTable:
         self, totals: Totals, footer: Sequence[Span], now: float, width: int, height: int
     ) -> tuple[FrameLine, ...]:
         """The whole picture: header, column heads, rows, what is hidden, footer."""
-        room = max(1, height - 2 - len(footer))
-        everything = len(self._position)
-        is_cut = everything > room
+        lines = [header_line(totals, width)]
+        lines += self.rows(now, width, max(2, height - 1 - len(footer)))
+        lines += [(Span(clip(clean(span.text), width), span.tone),) for span in footer]
+        return self._in_reach(lines[:height])
+
+    def rows(self, now: float, width: int, height: int) -> tuple[FrameLine, ...]:
+        """Column heads and features, and a line that counts those for which there is no room."""
+        room = height - 1
+        is_cut = len(self._position) > room
         shown = self._most_telling(room - 1) if is_cut else list(self._position)
-        graph_width = 0 if is_cut else max((len(line) for line in self._drawing.values()), default=0)
         columns = columns_for(
             width,
             feature_width=min(self._feature_width, max(10, width // 4)),
-            state_width=12 + 1,
-            graph_width=graph_width,
+            state_width=_STATE_WIDTH,
+            graph_width=0 if is_cut else max((len(line) for line in self._drawing.values()), default=0),
         )
-        lines = [header_line(totals, width)]
-        lines.append(table_line(columns, {c.name: Span(c.name, "dim") for c in columns}, width))
+        lines = [table_line(columns, {c.name: Span(c.name, "dim") for c in columns}, width)]
         lines += [table_line(columns, self._cells(row_of(self.view, fid, now)), width) for fid in shown]
         if is_cut:
             lines.append(self._hidden_line(shown, width))
-        lines += [(Span(clip(clean(span.text), width), span.tone),) for span in footer]
-        frame = tuple(lines[:height])
-        if self.ascii_only:
-            return tuple(tuple(Span(to_ascii(span.text), span.tone) for span in line) for line in frame)
-        return frame
+        return self._in_reach(lines)
+
+    def _in_reach(self, lines: Sequence[FrameLine]) -> tuple[FrameLine, ...]:
+        """With characters that the terminal can show."""
+        if not self.ascii_only:
+            return tuple(lines)
+        return tuple(tuple(Span(to_ascii(span.text), span.tone) for span in line) for line in lines)
 
     def _most_telling(self, room: int) -> list[str]:
         """At work first, then what went wrong, what may start next, what is done; each in plan order."""

@@ -1,0 +1,136 @@
+"""`orchestrate history`: all runs of this repository, newest first."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from orchestrate.cli.context import Session
+from orchestrate.cli.options import JsonOption, whole_number
+from orchestrate.cli.recorded import Recorded, open_recorded, plan_of
+from orchestrate.cli.spans import render_toned
+from orchestrate.engine.clock import SystemClock
+from orchestrate.engine.lock import owner
+from orchestrate.errors import OrchestrateError
+from orchestrate.views.figures import render_duration, render_money
+from orchestrate.views.rows import Tone
+from orchestrate.views.run import build_view
+from orchestrate.views.summary import elapsed_s
+from orchestrate.views.text import clean, columns
+
+HISTORY_SCHEMA = "orchestrate/history/v1"
+SHOWN = 20
+"""Runs that are listed unless more are asked for: each costs a walk through its log."""
+
+_WORDS: dict[str, tuple[str, Tone]] = {
+    "running": ("◐ running", "busy"),
+    "broken_off": ("✗ broken off", "bad"),
+    "done": ("✓ done", "good"),
+    "incomplete": ("✗ incomplete", "bad"),
+    "limit": ("○ limit", "caution"),
+    "interrupted": ("○ interrupted", "caution"),
+    "halted": ("✗ halted", "bad"),
+    "unreadable": ("? unreadable", "bad"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """One run in the list. wall_s: seconds in which an engine drove it."""
+
+    run: str
+    status: str
+    started_at: float = 0.0
+    integrated: int = 0
+    features: int = 0
+    cost_usd: float = 0.0
+    estimated: bool = False
+    wall_s: float = 0.0
+    branch: str = ""
+
+
+def history(
+    session: Session,
+    limit: Annotated[
+        int,
+        typer.Option("--limit", "-n", metavar="N", parser=whole_number(1, 1_000_000), help="How many runs at most."),
+    ] = SHOWN,
+    as_json: JsonOption = False,
+) -> None:
+    """All runs of this repository, newest first."""
+    now = SystemClock().now()
+    with open_recorded(session.start, session.environ) as recorded:
+        driver = owner(recorded.state.engine_lock)
+        driven = driver.run if driver else ""
+        runs = list(reversed(recorded.log.runs()))
+        past = [_look_at(recorded, run, driven, now) for run in runs[:limit]]
+    if as_json:
+        session.printer.document({"schema": HISTORY_SCHEMA, "total": len(runs), "runs": [_document(p) for p in past]})
+        return
+    if not past:
+        session.printer.say("nothing has been run in this repository yet")
+        return
+    out = session.printer.out
+    table = [("run", "started", "status", "features", "cost", "time")]
+    table += [_cells(p) for p in past]
+    lines = columns(table, right=(3, 4, 5))
+    out.line(out.paint(lines[0], "dim"))
+    for line, p in zip(lines[1:], past, strict=True):
+        word, tone = _WORDS[p.status]
+        out.line(line.replace(word, render_toned(out, word, tone), 1))
+    if len(runs) > len(past):
+        session.printer.say(f"… {len(runs) - len(past)} older; all of them: orchestrate history -n {len(runs)}")
+
+
+def _look_at(recorded: Recorded, run: str, driven: str, now: float) -> Past:
+    """A log that cannot be read (a newer version wrote it, say) must not hide the others."""
+    try:
+        events = recorded.events(run)
+        view = build_view(plan_of(events), (stored.event for stored in events))
+    except OrchestrateError:
+        return Past(run, "unreadable")
+    is_driven = driven == run
+    return Past(
+        run=run,
+        status="broken_off" if view.status == "running" and not is_driven else view.status,
+        started_at=view.started_at,
+        integrated=view.count("integrated"),
+        features=len(view.features),
+        cost_usd=view.cost_usd,
+        estimated=view.cost_estimated,
+        wall_s=elapsed_s(view, now if is_driven else view.last_at),
+        branch=view.integration_branch,
+    )
+
+
+def _cells(past: Past) -> tuple[str, ...]:
+    if not past.started_at:
+        return (clean(past.run), "", _WORDS[past.status][0])
+    return (
+        clean(past.run),
+        time.strftime("%Y-%m-%d %H:%M", time.localtime(past.started_at)),
+        _WORDS[past.status][0],
+        f"{past.integrated}/{past.features}",
+        render_money(past.cost_usd, estimated=past.estimated),
+        render_duration(past.wall_s),
+    )
+
+
+def _document(past: Past) -> dict[str, Any]:
+    """Times in UTC, ISO 8601; money in US dollars, durations in seconds."""
+    started = datetime.fromtimestamp(past.started_at, UTC).isoformat(timespec="seconds") if past.started_at else None
+    return {
+        "run": past.run,
+        "status": past.status,
+        "started": started,
+        "integrated": past.integrated,
+        "features": past.features,
+        "cost_usd": round(past.cost_usd, 6),
+        "cost_estimated": past.estimated,
+        "elapsed_s": round(past.wall_s, 3),
+        "integration_branch": past.branch,
+    }

@@ -1,0 +1,41 @@
+"""What a run leaves on the screen: every feature, the branch, what went wrong, what to type next, where the report lies."""
+
+from __future__ import annotations
+
+from orchestrate.cli.printer import Printer
+from orchestrate.cli.spans import render_toned, show_lines
+from orchestrate.views.live import LiveTable
+from orchestrate.views.rows import Tone
+from orchestrate.views.run import RunView
+from orchestrate.views.summary import headline, next_commands, troubles
+from orchestrate.views.text import clean
+
+MOST_ROWS = 60
+"""Features that are listed one by one; of more only the telling ones are."""
+_TONES: dict[str, Tone] = {"done": "good", "running": "strong", "limit": "caution", "interrupted": "caution"}
+
+
+def show_receipt(printer: Printer, view: RunView, *, now: float, is_driven: bool = False, report: str = "") -> None:
+    """On stdout: it is the answer of `run` and `status`. report: path of the report, if there is one."""
+    out = printer.out
+    text = clean(headline(view, now, is_driven=is_driven))
+    out.line(render_toned(out, text, "caution" if _is_broken(view, is_driven) else _TONES.get(view.status, "bad")))
+    out.line()
+    show_lines(out, LiveTable(view, ascii_only=out.ascii_only).rows(now, out.width, MOST_ROWS))
+    out.line()
+    for fid, word, why in troubles(view):
+        out.line(f"{out.paint('✗', 'red')} {fid} {word}{': ' if why else ''}{clean(why)}")
+    for warning in view.warnings:
+        about = f"{warning.feature}: " if warning.feature else ""
+        out.line(f"{out.paint('!', 'yellow')} {about}{clean(warning.message)}")
+    facts = [("branch", f"{view.integration_branch} at {view.tip[:10]}")] if view.count("integrated") else []
+    facts += [("report", report)] if report else []
+    facts += [("next", command) for command in next_commands(view, is_driven=is_driven)]
+    shown = ""
+    for name, value in facts:
+        out.line(f"{out.paint((name if name != shown else '').ljust(8), 'dim')}{clean(value)}")
+        shown = name
+
+
+def _is_broken(view: RunView, is_driven: bool) -> bool:
+    return view.status == "running" and not is_driven

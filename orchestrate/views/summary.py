@@ -1,0 +1,143 @@
+"""A run in a few sentences: how it stands, what went wrong, what to type next; and the same as a JSON document. Pure.
+
+Invariant: every feature that was not integrated is accounted for, and every command named here can be pasted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrate.core import events as ev
+from orchestrate.views.figures import count_of, first_line, render_duration, render_money
+from orchestrate.views.rows import LOOKS, last_words
+from orchestrate.views.run import RunView
+
+STATUS_SCHEMA = "orchestrate/status/v1"
+
+_VERBS: dict[str, str] = {
+    "running": "is running",
+    "done": "is done",
+    "incomplete": "ended",
+    "limit": "was stopped by a limit",
+    "interrupted": "was interrupted",
+    "halted": "was halted: the account needs a person",
+}
+
+
+def elapsed_s(view: RunView, now: float) -> float:
+    """Seconds in which an engine drove the run."""
+    if not view.run:
+        return 0.0
+    return max(0.0, (now if view.ended_at is None else view.ended_at) - view.started_at - view.down_s)
+
+
+def headline(view: RunView, now: float, *, is_driven: bool) -> str:
+    """`run … is done: 5 of 6 features integrated in 6:42 for $4.21`. is_driven: an engine is at it right now.
+
+    A run that has not ended and that nobody drives broke off; its time is known up to its last event.
+    """
+    broke_off = view.status == "running" and not is_driven
+    verb = "broke off" if broke_off else _VERBS[view.status]
+    spent = render_money(view.cost_usd, estimated=view.cost_estimated)
+    took = render_duration(elapsed_s(view, view.last_at if broke_off else now))
+    done, total = view.count("integrated"), len(view.features)
+    why = f" ({first_line(view.why)})" if view.why else ""
+    return f"run {view.run} {verb}{why}: {done} of {count_of(total, 'feature')} integrated in {took} for {spent}"
+
+
+def troubles(view: RunView) -> list[tuple[str, str, str]]:
+    """(feature, word, why) of what was not integrated and will not be, in plan order; skipped ones not included."""
+    bad = ("failed", "conflicted", "no_changes", "cancelled")
+    return [
+        (feature.id, LOOKS[feature.status].word, first_line(feature.why))
+        for feature in view.features.values()
+        if feature.status in bad
+    ]
+
+
+def next_commands(view: RunView, *, is_driven: bool) -> list[str]:
+    """What a person most likely types now, best first."""
+    if view.status == "running" and is_driven:
+        busy = next((fid for fid in view.active if view.features[fid].status == "working"), "")
+        return [f"orchestrate logs {busy} -f"] if busy else []
+    if view.status in ("running", "interrupted", "limit"):
+        return ["orchestrate run --resume"]
+    if view.status == "halted":
+        return ["orchestrate doctor", "orchestrate run --resume"]
+    merge = [f"git merge {view.integration_branch}"] if view.count("integrated") else []
+    if view.status == "done":
+        return [*merge, "orchestrate cleanup --merged"]
+    failed = [f"orchestrate logs {fid}" for fid, *_ in troubles(view)[:1]]
+    return [*failed, "orchestrate run --failed"]
+
+
+def status_document(view: RunView, now: float, *, engine: dict[str, Any] | None) -> dict[str, Any]:
+    """The answer of `status --json`. engine: who drives the run right now. Times are Unix seconds, money US dollars."""
+    return {
+        "schema": STATUS_SCHEMA,
+        "run": view.run,
+        "status": view.status if view.status != "running" or engine else "broken_off",
+        "why": view.why,
+        "engine": engine,
+        "project": view.project,
+        "base": view.base,
+        "base_branch": view.base_branch,
+        "integration_branch": view.integration_branch,
+        "tip": view.tip,
+        "started_at": view.started_at,
+        "ended_at": view.ended_at,
+        "elapsed_s": round(elapsed_s(view, now if engine else view.last_at), 3),
+        "cost_usd": round(view.cost_usd, 6),
+        "cost_estimated": view.cost_estimated,
+        "tokens": tokens_document(view.tokens),
+        "counts": {status: count for status, count in view.counts.items() if count},
+        "features": [_feature_document(view, fid, now) for fid in view.features],
+        "next": next_commands(view, is_driven=engine is not None),
+    }
+
+
+def _feature_document(view: RunView, fid: str, now: float) -> dict[str, Any]:
+    feature = view.features[fid]
+    attempt = feature.attempt
+    return {
+        "id": fid,
+        "status": feature.status,
+        "since": feature.since,
+        "wave": feature.wave + 1,
+        "attempt": attempt.number if attempt else 0,
+        "tries": feature.tries,
+        "max_attempts": view.plan.features[fid].max_attempts,
+        "branch": attempt.branch if attempt else "",
+        "worktree": attempt.path if attempt else "",
+        "head": attempt.head if attempt else "",
+        "cost_usd": round(feature.cost_usd, 6),
+        "cost_estimated": feature.cost_estimated,
+        "tokens": tokens_document(feature.tokens),
+        "last": last_words(view, feature, now),
+    }
+
+
+def tokens_document(tokens: ev.Tokens) -> dict[str, int]:
+    return {
+        "input": tokens.input,
+        "output": tokens.output,
+        "cache_read": tokens.cache_read,
+        "cache_write": tokens.cache_write,
+    }
+
+
+def result_document(view: RunView, report: str) -> dict[str, Any]:
+    """The last line of `run --json`. report: path of the whole report."""
+    return {
+        "kind": "result",
+        "run": view.run,
+        "status": view.status,
+        "why": view.why,
+        "integration_branch": view.integration_branch,
+        "tip": view.tip,
+        "cost_usd": round(view.cost_usd, 6),
+        "cost_estimated": view.cost_estimated,
+        "elapsed_s": round(elapsed_s(view, view.last_at), 3),
+        "features": {fid: feature.status for fid, feature in view.features.items()},
+        "report": report,
+    }
