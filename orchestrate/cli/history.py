@@ -75,7 +75,7 @@ def history(
         session.printer.say("nothing has been run in this repository yet")
         return
     out = session.printer.out
-    table = [("run", "started", "status", "features", "cost", "time")]
+    table: list[tuple[str, ...]] = [("run", "started", "status", "features", "cost", "time")]
     table += [_cells(p) for p in past]
     lines = columns(table, right=(3, 4, 5))
     out.line(out.paint(lines[0], "dim"))

@@ -1,0 +1,51 @@
+"""`orchestrate report [RUN]`: the outcome of a run with every attempt, made anew from its log."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from orchestrate.cli.context import Session
+from orchestrate.cli.options import RunArgument
+from orchestrate.cli.receipt import show_receipt
+from orchestrate.cli.recorded import open_recorded, plan_of
+from orchestrate.engine.clock import SystemClock
+from orchestrate.engine.lock import owner
+from orchestrate.errors import OrchestrateError
+from orchestrate.views.report import build_report, render_json, render_markdown
+from orchestrate.views.run import build_view
+
+
+def report(
+    session: Session,
+    run: RunArgument = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The whole report as one JSON document.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--md", help="The report in words, as Markdown.")] = False,
+) -> None:
+    """The outcome of a run, with every attempt.
+
+    \b
+      orchestrate report              how the newest run ended
+      orchestrate report --md         to read, or to paste into a pull request
+      orchestrate report --json       for programs (schema: orchestrate schema report)
+    """
+    if as_json and as_markdown:
+        raise OrchestrateError("--json and --md contradict each other", hint="leave one of them out")
+    now = SystemClock().now()
+    with open_recorded(session.start, session.environ) as recorded:
+        driver = owner(recorded.state.engine_lock)
+        run = recorded.find_run(run)
+        events = [stored.event for stored in recorded.events(run)]
+        plan = plan_of(recorded.events(run))
+        written = recorded.state.report_markdown(run)
+    if as_json:
+        session.printer.document(json.loads(render_json(build_report(events, plan, now=now))))
+    elif as_markdown:
+        session.printer.answer(render_markdown(build_report(events, plan, now=now)).rstrip("\n"))
+    else:
+        is_driven = driver is not None and driver.run in ("", run)
+        where = str(written) if written.exists() else ""
+        show_receipt(session.printer, build_view(plan, events), now=now, is_driven=is_driven, report=where)
+        session.printer.say("in full: orchestrate report --md, or --json")
