@@ -94,8 +94,7 @@ def build_timeline(view: RunView, *, now: float, parallel: int | None = None) ->
     steps = tuple(_concurrency(spans))
     peak = max((step.count for step in steps), default=0)
     slots = parallel or max(1, peak)
-    busy = _busy(view, end)
-    sequential = sum(busy.values())
+    sequential = sum(span.seconds for span in spans if span.stage not in IDLE)
     return Timeline(
         spans=spans,
         concurrency=steps,
@@ -103,7 +102,7 @@ def build_timeline(view: RunView, *, now: float, parallel: int | None = None) ->
         wall_s=end - start,
         down_s=view.down_s,
         sequential_s=sequential,
-        bound_s=max(_longest_chain(view, busy), sequential / slots),
+        bound_s=max(_longest_chain(view, end), sequential / slots),
         parallel=slots,
         peak=peak,
     )
@@ -139,16 +138,32 @@ def _concurrency(spans: Iterable[TimelineSpan]) -> Iterable[Step]:
             yield Step(at, count)
 
 
-def _busy(view: RunView, end: float) -> dict[str, float]:
-    return {feature.id: sum(attempt.busy_s(end) for attempt in feature.attempts) for feature in view.features.values()}
+def _longest_chain(view: RunView, end: float) -> float:
+    """Heaviest path through the plan, each feature weighing the work it really took.
 
-
-def _longest_chain(view: RunView, busy: dict[str, float]) -> float:
-    """Heaviest path through the plan, each feature weighing what it really took. Features are in topological order."""
+    A dependent could start from verified work already; what came after (merging, mostly) then weighs at the chain's end
+    only. Features are in topological order.
+    """
     chain: dict[str, float] = {}
-    for fid, feature in view.plan.features.items():
-        chain[fid] = busy[fid] + max((chain[need] for need in feature.depends_on), default=0.0)
-    return max(chain.values(), default=0.0)
+    longest = 0.0
+    for fid, planned in view.plan.features.items():
+        feature = view.features[fid]
+        before = max((chain[need] for need in planned.depends_on), default=0.0)
+        whole = before + _busy(feature, end, until=end)
+        handed_on = end if view.plan.start_on == "integrated" else feature.verified_at
+        chain[fid] = whole if handed_on is None else before + _busy(feature, end, until=handed_on)
+        longest = max(longest, whole)
+    return longest
+
+
+def _busy(feature: FeatureView, end: float, *, until: float) -> float:
+    """Seconds of work on the feature before `until`."""
+    return sum(
+        max(0.0, min(end if span.end is None else span.end, until) - span.start)
+        for attempt in feature.attempts
+        for span in attempt.spans
+        if span.stage not in IDLE
+    )
 
 
 def _critical_path(view: RunView, start: float, end: float) -> tuple[Link, ...]:

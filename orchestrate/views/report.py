@@ -1,0 +1,340 @@
+"""A log → the report of its run. Pure; the log may end anywhere.
+
+Invariant: every feature of the plan is in it, with its cost, whatever became of it; its sums are those of its parts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from orchestrate.core import events as ev
+from orchestrate.core.plan import Plan
+from orchestrate.views import report_model as rm
+from orchestrate.views.attempts import NO_TOKENS, AttemptView, CheckRound, InvocationView
+from orchestrate.views.cost import CostLine, build_costs
+from orchestrate.views.figures import count_of
+from orchestrate.views.report_markdown import render_markdown
+from orchestrate.views.run import ENDED, FeatureView, RunView, build_view
+from orchestrate.views.timeline import Timeline, build_timeline
+
+__all__ = ["build_report", "render_json", "render_markdown", "report_of"]
+
+
+def build_report(events: Iterable[ev.Event], plan: Plan, *, now: float, parallel: int | None = None) -> rm.Report:
+    """Events of one run, in order, and its plan → report. now: Unix seconds. parallel: slots of the run, if known."""
+    return report_of(build_view(plan, events), now=now, parallel=parallel)
+
+
+def report_of(view: RunView, *, now: float, parallel: int | None = None) -> rm.Report:
+    """The same from a view that was kept up to date."""
+    timeline = build_timeline(view, now=now, parallel=parallel)
+    costs = build_costs(view)
+    end = view.ended_at if view.ended_at is not None else max(now, view.last_at)
+    features = tuple(_feature(view, feature, end) for feature in view.features.values())
+    return rm.Report(
+        schema="orchestrate/report/v1",
+        generated_at=_moment(now),
+        run=_run(view),
+        totals=_totals(view, costs.total, costs.lost),
+        time=_time(timeline),
+        plan=_plan(view.plan),
+        critical_path=tuple(
+            rm.LinkReport(link.feature, _round(link.due), _round(link.start), _round(link.ready), _round(link.waited_s))
+            for link in timeline.critical_path
+        ),
+        cost_by_model=tuple(rm.SpentOn(line.key, _spent_on(line)) for line in costs.models),
+        cost_by_phase=tuple(rm.SpentOn(line.key, _spent_on(line)) for line in costs.phases),
+        features=features,
+        branches=_branches(view),
+        errors=tuple(
+            rm.ErrorReport(feature.id, feature.status, feature.why)
+            for feature in features
+            if feature.status in ENDED and not feature.success
+        ),
+        warnings=tuple(
+            rm.WarningReport(_moment(warning.at), warning.feature, warning.message) for warning in view.warnings
+        ),
+        next=tuple(_next_steps(view)),
+    )
+
+
+def render_json(report: rm.Report) -> str:
+    """One JSON document in ASCII, indented; described by schemas/report.schema.json."""
+    return json.dumps(to_plain(report), indent=2, allow_nan=False) + "\n"
+
+
+def to_plain(value: object) -> Any:
+    """Dataclasses → objects, tuples → lists."""
+    if dataclasses.is_dataclass(value):
+        return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, tuple):
+        return [to_plain(item) for item in value]
+    return value
+
+
+# ── figures ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _moment(at: float) -> rm.Moment:
+    text = datetime.fromtimestamp(_round(at), UTC).isoformat(timespec="milliseconds")
+    return rm.Moment(text.replace("+00:00", "Z"))
+
+
+def _moment_if(at: float | None) -> rm.Moment | None:
+    return None if at is None else _moment(at)
+
+
+def _round(figure: float, digits: int = 3) -> float:
+    """Milliseconds are enough, and JSON has no word for what is no number."""
+    return round(figure, digits) if math.isfinite(figure) else 0.0
+
+
+def _tokens(tokens: ev.Tokens) -> rm.TokenCount:
+    return rm.TokenCount(tokens.input, tokens.output, tokens.cache_read, tokens.cache_write, tokens.total)
+
+
+def _spent_on(line: CostLine) -> rm.Spent:
+    return rm.Spent(
+        _round(line.usd, 6), _round(line.estimated_usd, 6), _tokens(line.tokens), line.turns, line.invocations
+    )
+
+
+def _spent(invocations: Iterable[InvocationView]) -> rm.Spent:
+    ends = [invocation.finished for invocation in invocations if invocation.finished is not None]
+    return rm.Spent(
+        _round(sum(end.cost_usd for end in ends), 6),
+        _round(sum(end.cost_usd for end in ends if end.cost_estimated), 6),
+        _tokens(sum((end.tokens for end in ends), start=NO_TOKENS)),
+        sum(end.turns for end in ends),
+        len(ends),
+    )
+
+
+# ── the run ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _run(view: RunView) -> rm.RunReport:
+    return rm.RunReport(
+        id=view.run,
+        project=view.project,
+        status=view.status,
+        why=view.why,
+        started_at=_moment(view.started_at),
+        ended_at=_moment_if(view.ended_at),
+        base=view.base,
+        base_branch=view.base_branch,
+        integration_branch=view.integration_branch,
+        tip=view.tip,
+        version=view.version,
+        engines=tuple(rm.EngineReport(_moment(e.at), e.pid, e.host, e.version) for e in view.engines),
+    )
+
+
+def _totals(view: RunView, total: CostLine, lost: int) -> rm.Totals:
+    ended, integrated = view.ended_count, view.count("integrated")
+    return rm.Totals(
+        features=len(view.features),
+        integrated=integrated,
+        unsuccessful=ended - integrated,
+        unfinished=len(view.features) - ended,
+        by_status={status: count for status, count in view.counts.items() if count},
+        attempts=sum(len(feature.attempts) for feature in view.features.values()),
+        reworks=view.reworks,
+        lost_invocations=lost,
+        spent=_spent_on(total),
+    )
+
+
+def _time(timeline: Timeline) -> rm.TimeReport:
+    return rm.TimeReport(
+        wall_s=_round(timeline.wall_s),
+        down_s=_round(timeline.down_s),
+        active_s=_round(timeline.active_s),
+        sequential_s=_round(timeline.sequential_s),
+        bound_s=_round(timeline.bound_s),
+        speedup=_round(timeline.speedup),
+        parallel=timeline.parallel,
+        peak=timeline.peak,
+    )
+
+
+def _plan(plan: Plan) -> rm.PlanReport:
+    return rm.PlanReport(
+        plan.start_on, plan.schedule, plan.waves, plan.critical_path, _round(plan.critical_s), _round(plan.work_s)
+    )
+
+
+def _branches(view: RunView) -> tuple[str, ...]:
+    """The integration branch exists once something was merged into it."""
+    made = [view.integration_branch] if view.tip != view.base else []
+    made += [a.branch for feature in view.features.values() for a in feature.attempts if a.branch]
+    return tuple(made)
+
+
+def _next_steps(view: RunView) -> Iterable[rm.NextStep]:
+    if view.status == "running":
+        yield rm.NextStep("orchestrate status", "see how it goes on")
+        return
+    if view.count("integrated"):
+        yield rm.NextStep(
+            f"git merge {view.integration_branch}", f"take over {count_of(view.count('integrated'), 'feature')}"
+        )
+    for feature in view.features.values():
+        if feature.status in ENDED and feature.status not in ("integrated", "skipped"):
+            yield rm.NextStep(f"orchestrate logs {feature.id}", f"see why {feature.id} {_was(feature)}")
+    if view.status in ("interrupted", "limit"):
+        yield rm.NextStep("orchestrate run --resume", "go on with what is unfinished")
+    if view.status == "halted":
+        yield rm.NextStep("orchestrate doctor", "see what is wrong with the agent's account; then run with --resume")
+    if view.status == "done":
+        yield rm.NextStep("orchestrate cleanup --merged", "remove worktrees and branches that are merged")
+
+
+def _was(feature: FeatureView) -> str:
+    return {"failed": "failed", "no_changes": "changed nothing"}.get(feature.status, f"was {feature.status}")
+
+
+# ── features ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _feature(view: RunView, feature: FeatureView, end: float) -> rm.FeatureReport:
+    planned = view.plan.features[feature.id]
+    last = feature.attempt or AttemptView(feature.id, 0, 0.0)
+    invocations = [invocation for attempt in feature.attempts for invocation in attempt.invocations]
+    estimate = planned.estimate
+    return rm.FeatureReport(
+        id=feature.id,
+        name=planned.name,
+        description=planned.description,
+        wave=feature.wave + 1,
+        depends_on=planned.depends_on,
+        tags=planned.tags,
+        priority=planned.priority,
+        agent=planned.agent,
+        model=planned.model,
+        estimate=rm.EstimateReport(estimate.tokens, estimate.cost_usd, estimate.duration_s, estimate.source),
+        status=feature.status,
+        success=feature.status == "integrated",
+        outcome=feature.outcome,
+        why=_why(view, feature),
+        tries=feature.tries,
+        max_attempts=planned.max_attempts,
+        reworks=feature.reworks,
+        started_at=_moment_if(feature.started_at),
+        ended_at=_moment_if(feature.ended_at),
+        busy_s=_round(sum(attempt.busy_s(end) for attempt in feature.attempts)),
+        spent=_spent(invocations),
+        branch=last.branch,
+        base=last.base,
+        head=last.head,
+        merged=last.merged,
+        session=last.invocations[-1].started.session if last.invocations else "",
+        said=next((i.finished.said for i in reversed(invocations) if i.finished and i.finished.said), ""),
+        attempts=tuple(_attempt(view, attempt, end) for attempt in feature.attempts),
+    )
+
+
+def _why(view: RunView, feature: FeatureView) -> str:
+    """Also for what has not ended: a reader asks that first."""
+    attempt = feature.attempt
+    if feature.status in ENDED:
+        return feature.why
+    if attempt is not None and attempt.parked:
+        return f"stands still: {attempt.parked}"
+    if attempt is None and view.ended_at is not None:
+        return f"never started: {view.why or 'the run ended before'}"
+    return feature.why
+
+
+def _attempt(view: RunView, attempt: AttemptView, end: float) -> rm.AttemptReport:
+    ended = attempt.ended
+    sealed = attempt.sealed
+    return rm.AttemptReport(
+        number=attempt.number,
+        branch=attempt.branch,
+        worktree=attempt.path,
+        base=attempt.base,
+        head=attempt.head,
+        merged=attempt.merged,
+        outcome=ended.outcome if ended else None,
+        why=ended.why if ended else attempt.parked or attempt.stopping,
+        retried=bool(ended and ended.retry),
+        started_at=_moment(attempt.started_at),
+        ended_at=_moment_if(ended.at if ended else None),
+        durations_s={stage: _round(seconds) for stage, seconds in attempt.durations(end).items()},
+        busy_s=_round(attempt.busy_s(end)),
+        reworks=attempt.reworks,
+        spent=_spent(attempt.invocations),
+        denials=attempt.denials,
+        change=rm.ChangeReport(
+            sealed.changed,
+            sealed.insertions,
+            sealed.deletions,
+            sealed.commits,
+            sealed.committed,
+            sealed.out_of_scope,
+            sealed.error,
+        )
+        if sealed
+        else None,
+        conflicts=attempt.merge.paths if attempt.merge else (),
+        problems=(*([attempt.problem.why] if attempt.problem else []), *attempt.losses),
+        rounds=tuple(_check_round(each) for each in attempt.rounds),
+        invocations=tuple(_invocation(invocation) for invocation in attempt.invocations),
+        artifacts=_artifacts(attempt),
+        spans=tuple(
+            rm.SpanReport(
+                span.stage,
+                _round(span.start - view.started_at),
+                None if span.end is None else _round(span.end - view.started_at),
+            )
+            for span in attempt.spans
+        ),
+    )
+
+
+def _check_round(each: CheckRound) -> rm.RoundReport:
+    return rm.RoundReport(
+        at=_moment(each.at),
+        where="merged" if each.on_merged else "feature",
+        ok=each.ok,
+        error=each.error,
+        duration_s=_round(each.duration_s),
+        checks=tuple(
+            rm.CheckReport(c.name, c.command, c.ok, c.exit_code, c.timed_out, _round(c.duration_s), c.tail, c.artifact)
+            for c in each.checks
+        ),
+    )
+
+
+def _invocation(invocation: InvocationView) -> rm.InvocationReport:
+    started, finished = invocation.started, invocation.finished
+    return rm.InvocationReport(
+        number=started.invocation,
+        phase=started.phase,
+        session=(finished.session if finished else "") or started.session,
+        resumed=started.resume,
+        started_at=_moment(started.at),
+        ended_at=_moment_if(finished.at if finished else None),
+        end=finished.end if finished else "lost" if invocation.lost else "running",
+        why=finished.why if finished else invocation.lost,
+        said=finished.said if finished else "",
+        exit_code=finished.exit_code if finished else None,
+        model=finished.model if finished else "",
+        spent=_spent([invocation]),
+        denials=finished.denials if finished else (),
+        duration_s=_round(finished.duration_s) if finished else 0.0,
+        artifact=finished.artifact if finished else "",
+    )
+
+
+def _artifacts(attempt: AttemptView) -> tuple[str, ...]:
+    """Every file that the attempt's events refer to, once, in order."""
+    files = [invocation.finished.artifact for invocation in attempt.invocations if invocation.finished]
+    files += [check.artifact for each in attempt.rounds for check in each.checks]
+    return tuple(dict.fromkeys(file for file in files if file))
