@@ -89,7 +89,7 @@ class Ending:
     said: str = ""
     cost_usd: float = 0.0
     cost_estimated: bool = False
-    tokens: Tokens = Tokens()
+    tokens: Tokens = field(default_factory=Tokens)
     turns: int = 0
     denials: tuple[str, ...] = ()
     resets_at: float | None = None

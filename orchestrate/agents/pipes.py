@@ -84,14 +84,17 @@ class CappedFile:
             self._fail(error)
 
     def write(self, data: bytes) -> None:
-        if self._fd < 0 or not data:
-            return
         self._written += len(data)
+        view = memoryview(data)
         try:
-            if self._size + len(data) > (self._limit // 2 if self._part < 0 else self._limit // 4):
-                self._turn()
-            os_write_all(self._fd, data[-self._limit // 4 :] if self._part >= 0 else data)
-            self._size += len(data)
+            while view and self._fd >= 0:
+                room = (self._limit // 2 if self._part < 0 else self._limit // 4) - self._size
+                if room <= 0:
+                    self._turn()
+                    continue
+                _write_all(self._fd, view[:room])
+                self._size += min(room, len(view))
+                view = view[room:]
         except OSError as error:
             self._fail(error)
 
@@ -140,9 +143,8 @@ def _open(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
 
-def os_write_all(fd: int, data: bytes) -> None:
+def _write_all(fd: int, view: memoryview) -> None:
     """A full disk may take a part without complaint; the rest then says why."""
-    view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
 

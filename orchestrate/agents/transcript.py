@@ -16,6 +16,9 @@ SAID_LIMIT = 8_000
 DENIALS_LIMIT = 20
 OPEN_LIMIT = 256
 """Tools, tasks and messages followed at the same time; an agent has a handful."""
+WRITTEN_LIMIT = 128_000
+"""Tokens that one message of a model can have at most: what is guessed from its length is not more."""
+_NONE = Tokens()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +155,13 @@ class Transcript:
     messages: int = 0
     turns: int = 0
     _fresh_cost: float = 0.0
-    _fresh_tokens: Tokens = Tokens()
+    _fresh_tokens: Tokens = _NONE
     _total_cost: float = 0.0
-    _total_tokens: Tokens = Tokens()
+    _total_tokens: Tokens = _NONE
     _open: dict[str, Usage] = field(default_factory=dict)
     """Messages since the last result that may still go on, by id."""
     _closed_cost: float = 0.0
-    _closed_tokens: Tokens = Tokens()
+    _closed_tokens: Tokens = _NONE
 
     def add(self, event: AgentEvent) -> None:
         self.events += 1
@@ -237,7 +240,7 @@ class Transcript:
         else:
             self._total_cost, self._total_tokens = result.cost_usd, result.tokens
         self._open.clear()
-        self._closed_cost, self._closed_tokens = 0.0, Tokens()
+        self._closed_cost, self._closed_tokens = 0.0, _NONE
 
     @property
     def is_estimated(self) -> bool:
@@ -261,7 +264,7 @@ class Transcript:
 def _with_written(usage: Usage) -> Tokens:
     """Tokens of a message that is not accounted for: its output at four characters a token, if that is more."""
     t = usage.tokens
-    return Tokens(t.input, max(t.output, usage.written // 4), t.cache_read, t.cache_write)
+    return Tokens(t.input, max(t.output, min(usage.written // 4, WRITTEN_LIMIT)), t.cache_read, t.cache_write)
 
 
 def one_line(text: str, limit: int = 120) -> str:

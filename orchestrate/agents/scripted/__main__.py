@@ -14,9 +14,7 @@ from .script import ScriptError, load_play
 from .speech import Speech
 
 WITH_VALUE = frozenset(
-    "--session-id --resume --input-format --output-format --model --fallback-model --max-turns --max-budget-usd "
-    "--permission-mode --settings --setting-sources --tools --append-system-prompt --mcp-config "
-    "--script --feature --attempt --invocation".split()
+    ["--session-id", "--resume", "--input-format", "--output-format", "--model", "--fallback-model", "--max-turns", "--max-budget-usd", "--permission-mode", "--settings", "--setting-sources", "--tools", "--append-system-prompt", "--mcp-config", "--script", "--feature", "--attempt", "--invocation"]
 )
 WITH_VALUES = frozenset({"--allowedTools", "--allowed-tools", "--disallowedTools", "--disallowed-tools"})
 ALONE = frozenset({"-p", "--print", "--verbose", "--strict-mcp-config", "--include-partial-messages", "--version", "-v"})
@@ -72,7 +70,7 @@ def run(options: dict[str, str]) -> int:
         cost_limit = float(options.get("--max-budget-usd", "0"))
         player = Player(speech, ears, prompt, int(options.get("--max-turns", "0")), cost_limit)
         code = player.play(play)
-        if not player.speech.results or code:
+        if player.is_last:
             break
         number += 1
     return code

@@ -46,6 +46,8 @@ class Player:
         self.max_turns, self.max_cost = max_turns, max_cost
         self.last_said = ""
         self.has_result = False
+        self.is_last = False
+        """No further prompt is answered."""
 
     def play(self, steps: Play) -> int:
         """Play to the end. Returns the exit code, once a result has been said or the script has said `exit`."""
@@ -60,8 +62,10 @@ class Player:
                     self._stay_within_limits()
                 self._result(self.last_said)
         except Stop as stop:
+            self.is_last = True
             return stop.code
         except Ended as ended:
+            self.is_last = True
             return self._give_way(ended)
         return 0
 

@@ -90,7 +90,7 @@ def _pick(entry: Any, where: str, attempt: int, invocation: int) -> tuple[list[A
         numbers = sorted((int(k) for k in entry if k.isdigit() and int(k) <= attempt), reverse=True)
         key = str(numbers[0]) if numbers else "*"
         if key not in entry:
-            raise ScriptError(f"{where}: no plays for attempt {attempt}; expected keys such as \"1\" or \"*\"")
+            raise ScriptError(f'{where}: no plays for attempt {attempt}; expected keys such as "1" or "*"')
         entry, where = entry[key], f"{where}[{key!r}]"
     if not isinstance(entry, list) or not entry or not all(isinstance(play, list) for play in entry):
         raise ScriptError(f"{where}: expected a list of plays, each a list of steps")
