@@ -70,7 +70,8 @@ def run(
         planned = load_plan(session, config, select=select, exclude=exclude, failed=failed, flags=flags)
     order, unfinished = _order(session, planned, resume=resume, new=new, yes=yes)
     _require_ready(order)
-    _show_plan(session, planned, order, unfinished, quiet=as_json)
+    if not as_json:
+        _show_plan(session, planned, unfinished, full=dry_run or not yes)
     if dry_run:
         return ExitCode.DONE
     if not yes and not session.confirm("Proceed?", flag="--yes"):
@@ -150,16 +151,18 @@ def _require_ready(order: Order) -> None:
     require_ready(order.plan, agent_settings(order.loaded, order.repository, Path()), order.environ)
 
 
-def _show_plan(session: Session, planned: Planned, order: Order, unfinished: Unfinished | None, *, quiet: bool) -> None:
+def _show_plan(session: Session, planned: Planned, unfinished: Unfinished | None, *, full: bool) -> None:
+    """full: to decide on; else only what it is, for the record."""
     from orchestrate.views.plan import plan_lines
 
     printer = session.printer
     if unfinished is not None:
         since = time.strftime("%Y-%m-%d %H:%M", time.localtime(unfinished.started))
         printer.say(f"going on with run {unfinished.run} of {since}; `--new` would start another")
-    elif not quiet:
+    else:
         view = planned.view
-        for line in plan_lines(view, width=printer.err.width, ascii_only=printer.err.ascii_only, full=False):
+        lines = plan_lines(view, width=printer.err.width, ascii_only=printer.err.ascii_only, full=False)
+        for line in lines if full else lines[:2]:
             printer.say(line)
         for notice in view.notices:
             printer.warn(notice)

@@ -81,7 +81,11 @@ class StopWork(Effect):
 
 @dataclass(frozen=True, slots=True)
 class KeepWork(Effect):
-    """The attempt is over or parked: save its state under its private ref. Answers nothing; deletes nothing."""
+    """The attempt is over or parked: save its state under its private ref. Answers nothing; deletes nothing.
+
+    integrated: its work is in the integration branch, and kept by that."""
+
+    integrated: bool = False
 
 
 AnyEffect = (
@@ -117,7 +121,9 @@ def effects_of(run: str, event: ev.Event) -> tuple[AnyEffect, ...]:
             return (PublishMerge(eid, key, commit, onto),)
         case ev.AttemptStopping():
             return (StopWork(eid, key),)
-        case ev.AttemptEnded() | ev.AttemptParked():
+        case ev.AttemptEnded(outcome=outcome):
+            return (KeepWork(eid, key, outcome == "integrated"),)
+        case ev.AttemptParked():
             return (KeepWork(eid, key),)
         case ev.AttemptVerified():
             return ()

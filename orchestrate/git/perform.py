@@ -172,6 +172,8 @@ class GitPerformer:
     async def _keep(self, effect: KeepWork, emit: Emit) -> None:
         key = effect.key
         self._ports.release(key)
+        if effect.integrated:
+            return
         try:
             await keep(self._repository, key, self._worktrees.path_of(key), branch_prefix=self._settings.branch_prefix)
         except (OrchestrateError, OSError) as problem:
