@@ -39,6 +39,16 @@ class Diff:
 
 
 @dataclass(frozen=True, slots=True)
+class History:
+    """commits: number since the base. descends: whether the base is among the ancestors of head."""
+
+    commits: int
+    head: str
+    tree: str
+    descends: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Sealed:
     """committed: something was committed by us. out_of_scope: the first few. notices: what a person should know."""
 
@@ -83,19 +93,18 @@ async def seal(work: Work) -> Sealed:
         notices.append(await _return_to_branch(work, status))
         status = await read_status(work.git)
     notices += [f"{path} is a repository of its own inside the worktree: not committed" for path in status.nested]
-    before = status.commit
     if status.dirty or (work.link.admin / "MERGE_HEAD").exists():
         await _commit_rest(work, status)
-    (commits, head, tree, descends), diff = await asyncio.gather(_history(work), _diff(work.git, work.base))
-    committed = head != before
-    if not descends:
-        notices.append(await _rejoin(work, head))
-        (commits, head, tree, _), diff = await asyncio.gather(_history(work), _diff(work.git, work.base))
+    history, diff = await _one_commit(work) or await _many_commits(work)
+    committed = history.head != status.commit
+    if not history.descends:
+        notices.append(await _rejoin(work, history.head))
+        history, diff = await _many_commits(work)
         committed = True
     notices += [f"{path} was committed as a link to another repository; its files are not part of the work"
                 for path in diff.gitlinks]  # fmt: skip
     outside = out_of_scope(diff.paths, work.touches)[:OUT_OF_SCOPE_SHOWN]
-    return Sealed(head, tree, diff, commits, committed, outside, tuple(notices))
+    return Sealed(history.head, history.tree, diff, history.commits, committed, outside, tuple(notices))
 
 
 # ── before ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -207,38 +216,32 @@ async def _rejoin(work: Work, head: str) -> str:
 # ── what it amounts to ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def _history(work: Work) -> tuple[int, str, str, bool]:
-    """Number of commits since the base, head, its tree, and whether it descends from the base: one process.
-
-    https://git-scm.com/docs/git-rev-list#Documentation/git-rev-list.txt---left-right
-    """
-    args = ("--left-right", "--topo-order", "--no-commit-header", "--format=%m %H %T", f"{work.base}...HEAD")
-    lines = (await work.git.run("rev-list", *args)).stdout.decode("ascii", "replace").splitlines()
-    ours = [line[2:] for line in lines if line.startswith(">")]
-    descends = not any(line.startswith("<") for line in lines)
-    here = ours[0] if ours else await _line_of_head(work.git)
-    head, tree = here.split(" ")
-    return len(ours), head, tree, descends
+async def _one_commit(work: Work) -> tuple[History, Diff] | None:
+    """The answer in one process for the most frequent case, a single commit on top of the base; None for all others."""
+    out = (await work.git.run("diff-tree", *_DIFF_FORM, "--root", "--format=%H %T %P", "HEAD")).stdout
+    first, _, rest = out.partition(b"\0")
+    head, tree, *parents = first.decode("ascii", "replace").split() or ("", "")
+    return (History(1, head, tree, True), parse_diff(rest.lstrip(b"\n"))) if parents == [work.base] else None
 
 
-async def _line_of_head(git: Git) -> str:
-    return await git.line("rev-list", "--no-walk", "--no-commit-header", "--format=%H %T", "HEAD")
+async def _many_commits(work: Work) -> tuple[History, Diff]:
+    history, out = await asyncio.gather(_history(work), work.git.run("diff-tree", *_DIFF_FORM, work.base, "HEAD"))
+    return history, parse_diff(out.stdout)
 
 
-async def _diff(git: Git, base: str) -> Diff:
-    args = (
-        "-r",
-        "--raw",
-        "--numstat",
-        "-z",
-        "--no-renames",
-        "--no-ext-diff",
-        "--no-textconv",
-        "--no-abbrev",
-        base,
-        "HEAD",
+async def _history(work: Work) -> History:
+    """https://git-scm.com/docs/git-rev-list#Documentation/git-rev-list.txt---left-right"""
+    args = ("--left-right", "--topo-order", "--no-commit-header", "--format=%m %H %T")
+    lines = (
+        (await work.git.run("rev-list", *args, f"{work.base}...HEAD")).stdout.decode("ascii", "replace").splitlines()
     )
-    return parse_diff((await git.run("diff-tree", *args)).stdout)
+    ours = [line[2:] for line in lines if line.startswith(">")]
+    here = ours[0] if ours else await work.git.line("rev-list", "--no-walk", *args[2:3], "--format=%H %T", "HEAD")
+    head, tree = here.split(" ")
+    return History(len(ours), head, tree, not any(line.startswith("<") for line in lines))
+
+
+_DIFF_FORM = ("-r", "--raw", "--numstat", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-abbrev")
 
 
 def parse_diff(output: bytes) -> Diff:

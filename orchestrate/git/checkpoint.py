@@ -49,6 +49,8 @@ async def keep_commit(repository: Repository, key: AttemptKey, commit: str) -> N
     """Make one more commit reachable from the attempt's private ref."""
     git, ref = repository.git, checkpoint_ref(key)
     _, before = await tips_of(git, "", ref)
+    if before and await git.is_ancestor(commit, before):
+        return
     wanted = await _checkpoint(git, key, "", [commit], before)
     if wanted != before:
         await git.run("update-ref", "--no-deref", ref, wanted, before or repository.zero_id)

@@ -108,14 +108,18 @@ def processes_inside(paths: list[Path]) -> dict[Path, int]:
 
 
 def _working_directories() -> Iterator[tuple[int, Path]]:
-    if sys.platform == "linux":
-        for name in os.listdir("/proc"):
-            if name.isdigit():
-                try:
-                    yield int(name), Path(f"/proc/{name}/cwd").readlink()
-                except OSError:
-                    continue
+    if sys.platform != "linux":
+        yield from _working_directories_portably()
         return
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                yield int(name), Path(f"/proc/{name}/cwd").readlink()
+            except OSError:
+                continue
+
+
+def _working_directories_portably() -> Iterator[tuple[int, Path]]:
     import psutil
 
     for process in psutil.process_iter():
