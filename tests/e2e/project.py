@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import queue
+import select
 import shutil
 import signal
 import subprocess
@@ -70,6 +71,28 @@ class Sacred:
     head: str
     refs: str
     status: str
+
+
+@dataclass(frozen=True)
+class Gate:
+    """stop: steps of a script that come here and wait."""
+
+    path: Path
+
+    @property
+    def stop(self) -> list[Json]:
+        return [{"run": f"echo > {self.path}"}, {"wait_for": f"{self.path}.open"}]
+
+    def reached(self) -> None:
+        """Wait until an agent is here. Fails after PATIENCE_S."""
+        fifo = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            assert select.select([fifo], [], [], PATIENCE_S)[0], f"nobody came to {self.path}"
+        finally:
+            os.close(fifo)
+
+    def open(self) -> None:
+        Path(f"{self.path}.open").touch()
 
 
 class Project:
@@ -158,6 +181,11 @@ class Project:
             if child.poll() is None:
                 os.killpg(child.pid, signal.SIGKILL)
             running.ended()
+
+    def gate(self, name: str) -> Gate:
+        """A place at which a script stops until the test lets it go on."""
+        os.mkfifo(self.home / name)
+        return Gate(self.home / name)
 
     # ── what is there ────────────────────────────────────────────────────────────────────────────────────────────
 

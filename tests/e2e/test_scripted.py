@@ -42,7 +42,7 @@ def test_a_diamond_becomes_one_branch_whose_checks_pass(project: Project) -> Non
 
     ended = project.orchestrate(*RUN)
 
-    assert ended.code == 0, ended
+    assert ended.code == 0, str(ended)
     assert outcomes(ended) == dict.fromkeys(diamond.FILES, "integrated")
     assert ended.lines[-1]["kind"] == "result"
     branch = integration(ended)
@@ -65,7 +65,7 @@ def test_what_an_agent_did_not_commit_is_committed_for_it_and_what_it_did_is_kep
 
     ended = project.orchestrate(*RUN, "--select", "+left")
 
-    assert ended.code == 0, ended
+    assert ended.code == 0, str(ended)
     run = ended.of("RunStarted")[0]["run"]
     log = project.git(
         "log",
@@ -80,17 +80,17 @@ def test_what_an_agent_did_not_commit_is_committed_for_it_and_what_it_did_is_kep
 
 
 def test_failed_checks_go_back_to_the_same_session_until_they_pass(project: Project) -> None:
-    wrong = [{"write": {"path": "base.py", "text": "VALUE = 7\n"}}]
+    wrong = [{"write": {"path": "base.py", "text": "VALUE = 70\n"}}]
     mend: Play = [
         {"expect": "base is right"},
         {"expect": "AssertionError"},
-        {"edit": {"path": "base.py", "find": "7", "replace": "1"}},
+        {"edit": {"path": "base.py", "find": "70", "replace": "1"}},
     ]
     project.arrange(diamond.features(), script=diamond.script(base=[wrong, mend]))
 
     ended = project.orchestrate(*RUN)
 
-    assert ended.code == 0, ended
+    assert ended.code == 0, str(ended)
     first, second = ended.of("InvocationStarted", feature="base")
     assert (first["phase"], first["resume"]) == ("edit", False)
     assert (second["phase"], second["resume"]) == ("rework", True)
@@ -105,7 +105,7 @@ def test_a_try_that_breaks_down_is_followed_by_one_from_a_fresh_worktree(project
 
     ended = project.orchestrate(*RUN)
 
-    assert ended.code == 0, ended
+    assert ended.code == 0, str(ended)
     assert [(e["attempt"], e["outcome"]) for e in ended.of("AttemptEnded")] == [(1, "failed"), (2, "integrated")]
     with project.checked_out(integration(ended)) as directory:
         assert not (directory / "half.py").exists()
@@ -119,7 +119,7 @@ def test_a_usage_limit_is_waited_for_and_counts_as_no_try(project: Project) -> N
 
     ended = project.orchestrate(*RUN)
 
-    assert ended.code == 0, ended
+    assert ended.code == 0, str(ended)
     refused = ended.of("InvocationFinished")[0]
     second = ended.of("InvocationStarted")[1]
     assert refused["end"] == "limit"
@@ -135,14 +135,14 @@ def test_a_plan_that_was_written_is_run_as_it_was_or_refused_once_it_has_moved(p
 
     ended = project.orchestrate("run", plan, "--yes", "--json")
 
-    assert ended.code == 0, ended
+    assert ended.code == 0, str(ended)
     assert outcomes(ended) == {"base": "integrated", "left": "integrated"}
     moved = diamond.features(left={"prompt": "Write something else."})
     file = project.root / "config" / "feature_list.json"
     project.write("config/feature_list.json", json.dumps({**json.loads(file.read_text()), "features": moved}))
     project.before = project.sacred()
     refused = project.orchestrate("run", plan, "--yes")
-    assert refused.code == 2, refused
+    assert refused.code == 2, str(refused)
     assert "left" in refused.stderr
 
 
@@ -164,7 +164,7 @@ def test_a_conflict_keeps_the_branch_and_skips_what_depends_on_it(project: Proje
 
     ended = project.orchestrate(*RUN)
 
-    assert ended.code == 1, ended
+    assert ended.code == 1, str(ended)
     assert outcomes(ended) == {"first": "integrated", "second": "conflicted", "third": "skipped"}
     assert project.git("show", f"{integration(ended)}:same.txt") == "one way"
     run = ended.of("RunStarted")[0]["run"]
@@ -177,7 +177,7 @@ def test_an_agent_that_changes_nothing_is_not_believed(project: Project) -> None
 
     ended = project.orchestrate(*RUN)
 
-    assert ended.code == 1, ended
+    assert ended.code == 1, str(ended)
     assert outcomes(ended) == {"base": "no_changes", "left": "skipped", "right": "skipped", "top": "skipped"}
 
 
@@ -188,7 +188,7 @@ def test_a_timeout_ends_daemons_too(project: Project) -> None:
 
     ended = project.orchestrate(*RUN)
 
-    assert ended.code == 1, ended
+    assert ended.code == 1, str(ended)
     assert ended.of("InvocationFinished")[0]["end"] == "timed_out"
     assert not project.lives(pid_file)
     run = ended.of("RunStarted")[0]["run"]
@@ -204,68 +204,55 @@ def test_a_cost_limit_stops_the_run_until_it_is_raised(project: Project) -> None
 
     ended = project.orchestrate(*RUN)
 
-    assert ended.code == 3, ended
+    assert ended.code == 3, str(ended)
     assert ended.of("RunEnded")[0]["status"] == "limit"
     assert outcomes(ended)["base"] == "integrated"
     raised = project.orchestrate("run", "--resume", "--yes", "--json", "--max-cost", "10")
-    assert raised.code == 0, raised
+    assert raised.code == 0, str(raised)
     assert [e["feature"] for e in raised.of("AttemptEnded")] == ["left"]
 
 
 # ── runs that are cut off ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def held_back(project: Project, name: str) -> Play:
-    """A play that works, says so by a file, and goes on when it is let."""
-    return [
-        diamond.write(name),
-        {"run": f"touch {project.home}/{name}.works"},
-        {"wait_for": f"{project.home}/{name}.go"},
-    ]
-
-
-def let_go(project: Project, name: str) -> None:
-    (project.home / f"{name}.go").touch()
-
-
 def test_the_first_ctrl_c_lets_running_agents_finish_and_resume_goes_on(project: Project) -> None:
-    project.arrange(diamond.features(), script=diamond.script(base=[held_back(project, "base")]))
+    gate = project.gate("gate")
+    project.arrange(diamond.features(), script=diamond.script(base=[[*gate.stop, diamond.write("base")]]))
 
     with project.running(*RUN) as run:
-        run.wait_for("InvocationStarted", feature="base")
+        gate.reached()
         run.press_ctrl_c()
         run.wait_for("StopRequested", how="drain")
-        let_go(project, "base")
+        gate.open()
         ended = run.ended()
 
-    assert ended.code == 130, ended
+    assert ended.code == 130, str(ended)
     assert outcomes(ended) == {"base": "integrated"}
     assert report(project)["run"]["status"] == "interrupted"
     rest = project.orchestrate("run", "--resume", "--yes", "--json")
-    assert rest.code == 0, rest
+    assert rest.code == 0, str(rest)
     assert {e["feature"] for e in rest.of("InvocationStarted")} == {"left", "right", "top"}
 
 
 def test_the_second_ctrl_c_ends_the_agents_and_nothing_is_paid_for_twice(project: Project) -> None:
-    hangs: Play = [diamond.write("left"), {"run": f"touch {project.home}/left.works"}, "hang"]
-    goes_on = [{"run": "test -f left.py"}]
-    project.arrange(diamond.features(), script=diamond.script(left=[hangs, goes_on]), max_parallel=1)
+    gate = project.gate("gate")
+    works = [diamond.write("left"), *gate.stop]
+    project.arrange(diamond.features(), script=diamond.script(left=[works, []]), max_parallel=1)
 
     with project.running(*RUN) as run:
-        run.wait_for("InvocationStarted", feature="left")
-        run.wait_for("InvocationProgressed", feature="left")
+        gate.reached()
         run.press_ctrl_c()
         run.wait_for("StopRequested", how="drain")
         run.press_ctrl_c()
         run.wait_for("StopRequested", how="cancel")
         ended = run.ended()
 
-    assert ended.code == 130, ended
+    assert ended.code == 130, str(ended)
     assert ended.of("InvocationFinished", feature="left")[0]["end"] == "interrupted"
     key = f"{ended.of('RunStarted')[0]['run']}/left/1"
     assert project.git("show", f"refs/orchestrate/{key}:left.py") == diamond.FILES["left"].strip()
     rest = project.orchestrate("run", "--resume", "--yes", "--json")
-    assert rest.code == 0, rest
+    assert rest.code == 0, str(rest)
     again = rest.of("InvocationStarted", feature="left")
     assert [(e["attempt"], e["resume"]) for e in again] == [(1, True)]
     assert rest.of("InvocationStarted", feature="base") == []
@@ -273,37 +260,37 @@ def test_the_second_ctrl_c_ends_the_agents_and_nothing_is_paid_for_twice(project
 
 def test_kill_9_loses_nothing_and_run_yes_goes_on(project: Project) -> None:
     pid_file = project.home / "daemon.pid"
-    first: Play = [{"daemon": {"pid_file": str(pid_file)}}, *held_back(project, "left")]
-    script = diamond.script(left=[first, [{"run": "test -f left.py"}]])
-    project.arrange(diamond.features(), script=script, max_parallel=1)
+    gate = project.gate("gate")
+    works = [{"daemon": {"pid_file": str(pid_file)}}, diamond.write("left"), *gate.stop]
+    project.arrange(diamond.features(), script=diamond.script(left=[works, []]), max_parallel=1)
 
     with project.running(*RUN) as run:
-        run.wait_for("InvocationStarted", feature="left")
-        run.wait_for("InvocationProgressed", feature="left")
+        gate.reached()
         run.child.kill()
         killed = run.ended()
 
     assert killed.code == -9
     rest = project.orchestrate(*RUN)
-    assert rest.code == 0, rest
+    assert rest.code == 0, str(rest)
     assert rest.of("InvocationStarted", feature="base") == []
     assert [(e["attempt"], e["resume"]) for e in rest.of("InvocationStarted", feature="left")] == [(1, True)]
     assert not project.lives(pid_file)
-    assert project.orchestrate("status", "--json").document["run"]["status"] == "done"
+    assert project.orchestrate("status", "--json").document["status"] == "done"
 
 
 # ── refusals ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_second_engine_is_refused_while_the_first_one_runs(project: Project) -> None:
-    project.arrange(diamond.features()[:1], script={"base": [held_back(project, "base")]})
+    gate = project.gate("gate")
+    project.arrange(diamond.features()[:1], script={"base": [[diamond.write("base"), *gate.stop]]})
 
     with project.running(*RUN) as run:
-        run.wait_for("InvocationStarted", feature="base")
+        gate.reached()
         second = project.orchestrate(*RUN)
-        assert second.code == 2, second
+        assert second.code == 2, str(second)
         assert str(run.child.pid) in second.document["error"]["message"]
-        let_go(project, "base")
+        gate.open()
         assert run.ended().code == 0
 
 
@@ -312,7 +299,7 @@ def test_without_a_terminal_and_without_yes_it_names_the_flag_and_does_nothing(p
 
     refused = project.orchestrate("run")
 
-    assert refused.code == 2, refused
+    assert refused.code == 2, str(refused)
     assert "--yes" in refused.stderr
     assert refused.stdout == ""
     assert project.branches() == []
@@ -339,7 +326,7 @@ def test_cleanup_takes_what_is_merged_and_leaves_the_rest(project: Project, half
     assert project.orchestrate("cleanup").code == 2
     cleaned = project.orchestrate("cleanup", "--merged", "--yes")
 
-    assert cleaned.code == 0, cleaned
+    assert cleaned.code == 0, str(cleaned)
     assert set(project.branches()) == {f"orch/{run}/integration", f"orch/{run}/feature/left/1"}
     assert [Path(path).name for path in project.worktrees()] == ["left.1"]
     assert project.git("show", f"orch/{run}/integration:right.py") == diamond.FILES["right"].strip()
@@ -349,8 +336,8 @@ def test_the_commands_after_a_run_tell_what_happened(project: Project, half_done
     run = half_done.of("RunStarted")[0]["run"]
     features = {f["id"]: f for f in report(project)["features"]}
 
-    assert {name: f["outcome"] for name, f in features.items()} == outcomes(half_done)
-    assert features["left"]["attempts"][0]["checks"][0]["ok"] is False
+    assert {name: f["status"] for name, f in features.items()} == outcomes(half_done)
+    assert [r["ok"] for r in features["left"]["attempts"][0]["rounds"]] == [False]
     assert "LEFT = 0" in project.orchestrate("diff", "left").stdout
     assert "left.py" in project.orchestrate("logs", "left").stdout
     assert run in project.orchestrate("history").stdout
