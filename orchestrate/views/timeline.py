@@ -42,7 +42,7 @@ class Step:
 class Link:
     """One feature of the critical path as it happened. Seconds since the run started.
 
-    due: when its last dependency was there (0 for the first link); start: its first attempt; ready: when the next link
+    due: when its last dependency was there (0 for the first link); start: its first attempt since; ready: when the next link
     could start from it, or when it ended, for the last.
     """
 
@@ -179,9 +179,8 @@ def _critical_path(view: RunView, start: float, end: float) -> tuple[Link, ...]:
         integrated = view.plan.start_on == "integrated" or here.base_conflict
         moments = [(_ready(need, end, integrated=integrated), need.id) for need in needs]
         due, before = max(moments, default=(start, ""))
-        links.append(
-            Link(here.id, max(0.0, due - start), max(0.0, (here.started_at or due) - start), max(0.0, ready - start))
-        )
+        begun_at = next((a.started_at for a in here.attempts if a.started_at >= due), due)
+        links.append(Link(here.id, max(0.0, due - start), max(0.0, begun_at - start), max(0.0, ready - start)))
         if not before:
             return tuple(reversed(links))
         here, ready = view.features[before], due

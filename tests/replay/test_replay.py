@@ -1,0 +1,67 @@
+"""Logs of every release fold, for ever, to what they folded to then."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrate.core.events import RunStarted
+from orchestrate.core.state import evolve, fresh
+from orchestrate.store.codec import KINDS
+from tests.replay.recording import HERE, load_scenario, parse_line, render_line, render_report
+
+LOGS = sorted(HERE.glob("v*/*.jsonl"))
+recorded = pytest.mark.parametrize("path", LOGS, ids=[f"{path.parent.name}-{path.stem}" for path in LOGS])
+
+
+def differences(now: Any, then: Any, where: str = "report") -> list[str]:
+    """Where `then` is not in `now`: a report may have grown since, but what was in it stays."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        missing = [f"{where}.{key} is gone" for key in then if key not in now]
+        return missing + [d for key in then if key in now for d in differences(now[key], then[key], f"{where}.{key}")]
+    if isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
+        return [d for n, (a, b) in enumerate(zip(now, then, strict=True)) for d in differences(a, b, f"{where}[{n}]")]
+    return [] if now == then else [f"{where} is {now!r}, was {then!r}"]
+
+
+@recorded
+def test_gives_the_recorded_report(path: Path) -> None:
+    then = json.loads(path.with_suffix(".report.json").read_text())
+    assert differences(json.loads(render_report(load_scenario(path))), then) == []
+
+
+@recorded
+def test_folds_into_the_state_that_decides(path: Path) -> None:
+    scenario = load_scenario(path)
+    begun = next(event for event in scenario.events if isinstance(event, RunStarted))
+    state = fresh(begun.run, scenario.plan, begun.base)
+    for event in scenario.events:
+        evolve(state, event)
+    then = json.loads(path.with_suffix(".report.json").read_text())
+    assert {fid: f.number for fid, f in state.features.items()} == {
+        f["id"]: len(f["attempts"]) for f in then["features"]
+    }
+
+
+def test_no_recorded_kind_is_forgotten() -> None:
+    """The first release wrote every kind there was."""
+    kinds = {json.loads(line)["kind"] for line in "".join(path.read_text() for path in LOGS).splitlines()}
+    assert kinds <= set(KINDS)
+    assert len(kinds) == 27
+
+
+def test_a_line_is_written_as_it_was_read() -> None:
+    for path in LOGS:
+        if path.parent.name == "v0.1":
+            line = path.read_text().splitlines()[0]
+            assert json.loads(render_line(parse_line(line))).items() >= json.loads(line).items()
+
+
+def test_differences_are_found() -> None:
+    then = {"a": [1, {"b": 2}], "c": "x"}
+    assert differences({"a": [1, {"b": 2, "new": 3}], "c": "x"}, then) == []
+    assert differences({"a": [1, {"b": 3}]}, then) == ["report.c is gone", "report.a[1].b is 3, was 2"]
+    assert differences({"a": [1], "c": "x"}, then) == ["report.a is [1], was [1, {'b': 2}]"]
