@@ -85,7 +85,7 @@ def _stamp(override: Path | None) -> float:
 
 
 @lru_cache(maxsize=8)
-def _environment(override: Path | None, stamp: float) -> Environment:
+def _environment(override: Path | None, stamp: float) -> Environment:  # noqa: ARG001 - part of the cache's key
     import jinja2
     from jinja2.sandbox import SandboxedEnvironment
 

@@ -20,7 +20,8 @@ _NOT_SECRET = re.compile(r"SSH_AUTH_SOCK|.*(_FILE|_PATH|_DIR|_SOCK|_HOST|_URL|_L
 
 _RULES: tuple[tuple[str, str], ...] = (
     # kind, pattern; a group named `keep` is left in place
-    ("private-key", r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[A-Za-z0-9+/=\s\\:,-]{0,8000}?-----END [A-Z ]{0,30}PRIVATE KEY-----"),
+    # also when its end was cut off
+    ("private-key", r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----(?:\s{1,4}(?:Proc-Type|DEK-Info):[^\n]{0,200}){0,3}[A-Za-z0-9+/=\s\\:,]{0,8000}(?:-----END [A-Z ]{0,30}PRIVATE KEY-----)?"),
     ("anthropic", r"\bsk-ant-[A-Za-z0-9_-]{8,300}"),
     ("openai", r"\bsk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_-]{20,300}"),
     ("github", r"\b(?:gh[pousr]_[A-Za-z0-9]{30,255}|github_pat_[A-Za-z0-9_]{40,255})"),
@@ -51,7 +52,9 @@ _RULES: tuple[tuple[str, str], ...] = (
     ("cookie", r"(?P<keep>\b(?i:set-cookie|cookie): {0,3})[^\r\n\"']{8,2000}"),
 )  # fmt: skip
 
-_RULE = re.compile("|".join(f"(?P<r{n}>{pattern.replace('(?P<keep>', f'(?P<k{n}>')})" for n, (_, pattern) in enumerate(_RULES)))
+_RULE = re.compile(
+    "|".join(f"(?P<r{n}>{pattern.replace('(?P<keep>', f'(?P<k{n}>')})" for n, (_, pattern) in enumerate(_RULES))
+)
 
 
 class Redactor:

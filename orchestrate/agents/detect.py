@@ -64,9 +64,7 @@ def probe(agent: str, settings: AgentSettings, environ: Mapping[str, str]) -> Ag
         case "scripted":
             return _probe_scripted(settings)
         case _:
-            return AgentStatus(
-                agent, problem=f"there is no agent `{agent}`", hint=f"known are {', '.join(agents())}"
-            )
+            return AgentStatus(agent, problem=f"there is no agent `{agent}`", hint=f"known are {', '.join(agents())}")
 
 
 def _probe_claude(settings: AgentSettings, environ: Mapping[str, str]) -> AgentStatus:
@@ -107,7 +105,7 @@ def _sign_in(environ: Mapping[str, str]) -> tuple[Literal["yes", "no", "unknown"
             return "yes", name
     home = environ.get("HOME", "")
     directory = environ.get("CLAUDE_SECURESTORAGE_CONFIG_DIR") or environ.get("CLAUDE_CONFIG_DIR")
-    credentials = Path(directory or os.path.join(home, ".claude")) / ".credentials.json"
+    credentials = (Path(directory) if directory else Path(home) / ".claude") / ".credentials.json"
     if credentials.is_file():
         return "yes", str(credentials)
     # macOS keeps the sign-in in the keychain, which we do not open.
@@ -122,7 +120,7 @@ def _probe_scripted(settings: AgentSettings) -> AgentStatus:
     except OrchestrateError as missing:
         return AgentStatus("scripted", sys.executable, __version__, "yes", problem=missing.message, hint=missing.hint)
     script = command[-1]
-    if not os.path.isfile(script):
+    if not Path(script).is_file():
         return AgentStatus(
             "scripted", sys.executable, __version__, "yes",
             problem=f"its script {script} is not there", hint="correct `scripted.script`",

@@ -247,15 +247,15 @@ class _Run:
             self.err_fd = -1
 
     def _show(self) -> None:
-        """Report progress: a new action at most at every tick, figures alone at most every progress_s."""
-        if self.transcript.events == self.shown_events:
-            return
-        since_s = self.loop.time() - self.shown_at
-        is_new = self.transcript.action != self.shown_action
-        if since_s < (self.patience.tick_s if is_new and self.shown_events else 0 if is_new else self.patience.progress_s):
-            return
+        """Report progress: a new action at once, but one a tick at most; figures alone at most every progress_s."""
         t = self.transcript
-        self.shown_at, self.shown_events, self.shown_action = self.loop.time(), t.events, t.action
+        if t.events == self.shown_events or not t.action:
+            return
+        now = self.loop.time()
+        is_first, is_new = not self.shown_action, t.action != self.shown_action
+        if not is_first and now - self.shown_at < (self.patience.tick_s if is_new else self.patience.progress_s):
+            return
+        self.shown_at, self.shown_events, self.shown_action = now, t.events, t.action
         self.on_progress(Progress(t.action, t.messages, t.tokens, t.cost_usd))
 
     # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -212,4 +212,4 @@ def find_program(name: str, environment: Mapping[str, str]) -> str:
             f"the agent's program `{name}` was not found",
             hint="install it, or set its path (`claude.command`); see `orchestrate doctor`",
         )
-    return os.path.abspath(found)
+    return str(Path(found).absolute())

@@ -40,7 +40,7 @@ class Stage:
     patience: Patience = IMPATIENT
     progress: list[Progress] = field(default_factory=list)
     scrub: Callable[[bytes], bytes] = bytes
-    played: int = 0
+    tag: str = field(default_factory=lambda: f"test.{uuid.uuid4().hex}")
 
     @property
     def work(self) -> Path:
@@ -53,10 +53,6 @@ class Stage:
     @property
     def errors(self) -> Path:
         return self.directory / "agent.stderr"
-
-    @property
-    def tag(self) -> str:
-        return f"test.{self.directory.name}"
 
     def request(self, *plays: list[Any], **changes: Any) -> AgentRequest:
         script = self.directory / "script.json"

@@ -314,5 +314,3 @@ async def test_many_at_once(stage: Stage, tmp_path: Path) -> None:
         one.directory.mkdir()
     all_driven = await asyncio.gather(*(one.play({"say": one.directory.name}) for one in stages))
     assert [d.ending.said for d in all_driven] == [f"s{n}" for n in range(12)]
-
-

@@ -99,7 +99,9 @@ def test_plays_by_attempt_and_invocation(theatre: Theatre) -> None:
 
 def test_a_session_is_remembered(theatre: Theatre) -> None:
     theatre.write({"*": [[{"say": "one"}], [{"say": "two"}]]})
-    said = [theatre.run(flag, SESSION, stdin=prompt_line("go")) for flag in ("--session-id", "--resume", "--session-id")]
+    said = [
+        theatre.run(flag, SESSION, stdin=prompt_line("go")) for flag in ("--session-id", "--resume", "--session-id")
+    ]
     assert [p.results[0]["result"] for p in said[:2]] == ["one", "two"]
     assert (said[2].exit_code, said[2].events) == (1, [])
     assert "already in use" in said[2].stderr
@@ -182,7 +184,8 @@ def test_what_is_wrong_with_the_call_is_said(theatre: Theatre, args: tuple[str, 
 
 
 @pytest.mark.parametrize(
-    ("how", "code", "results"), [(signal.SIGINT, 0, 1), (signal.SIGTERM, 143, 0), ("interrupt", 1, 1), (signal.SIGKILL, -9, 0)]
+    ("how", "code", "results"),
+    [(signal.SIGINT, 0, 1), (signal.SIGTERM, 143, 0), ("interrupt", 1, 1), (signal.SIGKILL, -9, 0)],
 )
 def test_it_can_be_stopped_like_the_real_one(theatre: Theatre, how: Any, code: int, results: int) -> None:
     theatre.write({"*": [[{"run": "touch started; sleep 600"}]]})

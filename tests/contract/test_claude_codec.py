@@ -214,11 +214,43 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )
-KEYS = (
-    "type subtype message content usage model id text input error result errors is_error num_turns session_id "
-    "permission_denials total_cost_usd modelUsage model_usage_since_last_result rate_limit_info resetsAt retry_delay_ms"
-).split()
-TYPES = "assistant user result system rate_limit_event init api_retry tool_use text permission_denied success".split()
+KEYS = [
+    "type",
+    "subtype",
+    "message",
+    "content",
+    "usage",
+    "model",
+    "id",
+    "text",
+    "input",
+    "error",
+    "result",
+    "errors",
+    "is_error",
+    "num_turns",
+    "session_id",
+    "permission_denials",
+    "total_cost_usd",
+    "modelUsage",
+    "model_usage_since_last_result",
+    "rate_limit_info",
+    "resetsAt",
+    "retry_delay_ms",
+]
+TYPES = [
+    "assistant",
+    "user",
+    "result",
+    "system",
+    "rate_limit_event",
+    "init",
+    "api_retry",
+    "tool_use",
+    "text",
+    "permission_denied",
+    "success",
+]
 hostile_events = st.dictionaries(st.sampled_from(KEYS), json_values | st.sampled_from(TYPES), max_size=10).flatmap(
     lambda d: st.sampled_from(TYPES).map(lambda kind: {**d, "type": kind})
 )

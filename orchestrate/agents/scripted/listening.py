@@ -39,7 +39,7 @@ class Ears:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
 
-    def _on_signal(self, number: int, frame: object) -> None:
+    def _on_signal(self, number: int, _frame: object) -> None:
         self._signal = signal.Signals(number).name
 
     def next_message(self) -> str | None:

@@ -3,6 +3,8 @@
 Invariant: signals and `interrupt` requests take effect between two lines, never inside one.
 """
 
+# pathlib would double the time that this program takes to start.
+# ruff: noqa: PTH100, PTH101, PTH103, PTH104, PTH108, PTH110, PTH120
 from __future__ import annotations
 
 import os
@@ -15,6 +17,9 @@ from .speech import Speech, write_all
 
 OUTPUT_LIMIT = 30_000
 """Characters of a command's output that are said."""
+
+TAKEN = frozenset({"class", "input", "hex", "bytes"})
+"""Fields whose names mean something else in Python; the methods take them with an underscore."""
 
 # class: (assistant.error, HTTP status, api_error, words)
 FAILURES: dict[str, tuple[str, int | None, str, str]] = {
@@ -54,7 +59,7 @@ class Player:
         try:
             for name, fields in steps:
                 self.ears.listen(0)
-                getattr(self, f"_{name}")(**{"class_" if k == "class" else k: v for k, v in fields.items()})
+                getattr(self, f"_{name}")(**{f"{k}_" if k in TAKEN else k: v for k, v in fields.items()})
                 self._stay_within_limits()
             if not self.has_result:
                 if not self.last_said:
@@ -148,8 +153,8 @@ class Player:
         quoted = message.replace("'", "'\\''")
         self._run(f"git add -A && git{ours} commit -q -m '{quoted}'")
 
-    def _tool(self, name: str, input: dict[str, Any] | None = None, output: str = "", error: bool = False) -> None:
-        self.speech.tool_result(self.speech.tool(name, input or {}), output, is_error=error)
+    def _tool(self, name: str, input_: dict[str, Any] | None = None, output: str = "", error: bool = False) -> None:
+        self.speech.tool_result(self.speech.tool(name, input_ or {}), output, is_error=error)
 
     def _deny(self, tool: str) -> None:
         self.speech.denied(tool, self.speech.tool(tool, {}))
@@ -235,16 +240,16 @@ class Player:
 
     # ── misbehaviour ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _garbage(self, text: str = "", hex: str = "", times: int = 1) -> None:
+    def _garbage(self, text: str = "", hex_: str = "", times: int = 1) -> None:
         try:
-            data = bytes.fromhex(hex) if hex else text.encode("utf-8", "surrogatepass") + b"\n"
+            data = bytes.fromhex(hex_) if hex_ else text.encode("utf-8", "surrogatepass") + b"\n"
         except ValueError as error:
             raise ScriptError(f"garbage.hex: {error}") from error
         for _ in range(times):
             write_all(1, data)
 
-    def _line(self, bytes: int) -> None:
-        self._say("x" * bytes)
+    def _line(self, bytes_: int) -> None:
+        self._say("x" * bytes_)
 
     def _flood(self, mb: float, to: str = "stdout") -> None:
         if to == "stderr":
@@ -280,7 +285,7 @@ class Player:
             for fd in (0, 1, 2):
                 os.dup2(null, fd)
         # A program of its own: what is found by its environment must have it from its start, as real ones do.
-        os.execv("/bin/sh", ["/bin/sh", "-c", f"trap '' TERM INT HUP; sleep {seconds:g}"])
+        os.execv("/bin/sh", ["/bin/sh", "-c", f"trap '' TERM INT HUP; sleep {seconds:g}"])  # noqa: S606 - a daemon is what is asked for
 
     def _expect(self, prompt: str) -> None:
         if prompt not in self.prompt:

@@ -3,6 +3,8 @@
 Field names and their order of appearance are those of 2.1.329. Invariant: every line that is meant to be one is whole.
 """
 
+# pathlib would double the time that this program takes to start.
+# ruff: noqa: PTH109
 from __future__ import annotations
 
 import json
@@ -83,8 +85,8 @@ class Speech:
         self.tool_result(tool_id, message, is_error=True)
 
     def api_error(self, category: str, status: int | None, code: str, text: str) -> None:
-        message = {"id": self._id("msg"), "model": "<synthetic>", "role": "assistant", "content": []}
-        message["content"] = [{"type": "text", "text": text}]
+        content = [{"type": "text", "text": text}]
+        message = {"id": self._id("msg"), "model": "<synthetic>", "role": "assistant", "content": content}
         event = {"type": "assistant", "message": message, "parent_tool_use_id": None, "error": category}
         self.emit({**event, "is_api_error_message": True, "api_error_status": status, "api_error": code or None})
 

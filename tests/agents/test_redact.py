@@ -1,0 +1,153 @@
+"""Secrets go, everything else stays. Credentials here are made up, and put together so that no scanner takes them for real."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrate.redact import Redactor, secret_values
+
+ALNUM = "Ab3dEf6hIj9kLm2nOp5qRs8tUv1wXy4zAb3dEf6hIj9kLm2nOp5qRs8tUv1wXy4z"
+HEX = "0123456789abcdef" * 4
+
+SECRETS = {
+    "anthropic": "sk-ant-" + "api03-" + ALNUM,
+    "openai": "sk-proj-" + ALNUM,
+    "github": "ghp_" + ALNUM[:36],
+    "gitlab": "glpat-" + ALNUM[:20],
+    "aws": "AKIA" + "ABCDEFGHIJKLMNOP",
+    "google": "AIza" + ALNUM[:35],
+    "google-oauth": "ya29." + ALNUM,
+    "slack": "xoxb-" + "123456789012-" + ALNUM[:24],
+    "telegram": "123456789:AA" + ALNUM[:33],
+    "stripe": "sk_live_" + ALNUM[:24],
+    "npm": "npm_" + ALNUM[:36],
+    "pypi": "pypi-" + ALNUM,
+    "huggingface": "hf_" + ALNUM[:34],
+    "sendgrid": "SG." + ALNUM[:22] + "." + ALNUM[:43],
+    "twilio": "SK" + HEX[:32],
+    "digitalocean": "dop_v1_" + HEX,
+    "vault": "hvs." + ALNUM[:30],
+    "linear": "lin_api_" + ALNUM[:40],
+    "shopify": "shpat_" + HEX[:32],
+    "databricks": "dapi" + HEX[:32],
+    "age": "AGE-SECRET-KEY-1" + "Q" * 58,
+    "jwt": "eyJ" + ALNUM[:20] + ".eyJ" + ALNUM[:30] + "." + ALNUM[:40],
+    "private-key": "-----BEGIN RSA PRIVATE KEY-----\n" + ALNUM + "\n-----END RSA PRIVATE KEY-----",
+}
+KEPT = {
+    "aws-secret": ("aws_secret_access_key = ", ALNUM[:40], ""),
+    "slack-webhook": ("https://hooks.slack.com/services/", "T000/B000/" + ALNUM[:24], ""),
+    "discord-webhook": ("https://discord.com/api/webhooks/", "123456789012345678/" + ALNUM, ""),
+    "url-password": ("postgres://user:", "s3cretpass", "@db.example.com/x"),
+    "bearer": ("Authorization: Bearer ", ALNUM, ""),
+    "cookie": ("Set-Cookie: ", "session=" + ALNUM, ""),
+}
+
+
+@pytest.mark.parametrize("kind", SECRETS)
+@pytest.mark.parametrize("frame", ["{}", "key: {}\nnext", '{{"k": "{}"}}', "X={} Y=1", "({})"])
+def test_credentials_are_taken_out(kind: str, frame: str) -> None:
+    assert Redactor({}).redact(frame.format(SECRETS[kind])) == frame.format(f"[REDACTED:{kind}]")
+
+
+@pytest.mark.parametrize("kind", KEPT)
+def test_what_is_around_a_credential_stays(kind: str) -> None:
+    before, secret, after = KEPT[kind]
+    assert Redactor({}).redact(f"see {before}{secret}{after}") == f"see {before}[REDACTED:{kind}]{after}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "commit 5f0c2e8e6e0f4c399a2c0c6f6b1a8d1112345678",
+        "5f0c2e8e-6e0f-4c39-9a2c-0c6f6b1a8d11",
+        "sha512-" + ALNUM + "==",
+        "src/agents/claude_ending.py:120:5: error",
+        "https://user@example.com:8080/path",
+        "http://127.0.0.1:41000/x@y",
+        "bearer of bad news",
+        "risk-free task-list-with-many-parts",
+        "input_tokens=12345678901234567890",
+        "AKIAlowercase",
+        "-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----",
+        "-----BEGIN PUBLIC KEY-----",
+    ],
+)
+def test_what_only_looks_like_one_stays(text: str) -> None:
+    assert Redactor({}).redact(text) == text
+
+
+VALUE = 'p"ss wörd/+&=12'
+
+
+@pytest.mark.parametrize("shift", [0, 1, 2])
+def test_known_values_go_in_every_usual_encoding(shift: int) -> None:
+    redactor = Redactor({"MY_SECRET": VALUE})
+    inside = base64.b64encode(b"x" * shift + VALUE.encode() + b"tail").decode()
+    for text in (VALUE, json.dumps(VALUE), quote(VALUE, safe=""), base64.b64encode(VALUE.encode()).decode()):
+        redacted = redactor.redact(f"<{text}>")
+        assert "[REDACTED:value]" in redacted
+        assert "12" not in redacted.replace("[REDACTED:value]", "") or len(redacted) < 30
+    assert "[REDACTED:value]" in redactor.redact(inside)
+
+
+def test_a_value_inside_a_longer_one_leaves_nothing_standing() -> None:
+    redactor = Redactor({"A": "abcdefgh", "B": "abcdefghijkl"})
+    assert redactor.redact("abcdefghijkl abcdefgh") == "[REDACTED:value] [REDACTED:value]"
+
+
+def test_short_values_are_words() -> None:
+    assert Redactor({"A": "main", "B": ""}).redact("main line") == "main line"
+
+
+def test_raw_output_loses_known_values_only() -> None:
+    redactor = Redactor({"A": "secret-value-1"})
+    data = b"\xff secret-value-1 " + SECRETS["github"].encode()
+    assert redactor.scrub(data) == b"\xff [REDACTED:value] " + SECRETS["github"].encode()
+
+
+@given(st.text(alphabet=st.characters(categories=("L", "P", "Z")), max_size=300))
+def test_prose_is_unchanged(text: str) -> None:
+    assert Redactor({"A": "0123456789"}).redact(text) == text
+
+
+@given(st.recursive(st.just("top-secret-0815"), lambda inner: inner.map(lambda s: json.dumps({"a": s})), max_leaves=3))
+def test_no_known_value_survives_in_nested_json(text: str) -> None:
+    assert "top-secret-0815" not in Redactor({"A": "top-secret-0815"}).redact(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-----BEGIN PRIVATE KEY-----" * 4000,
+        "eyJ" * 40_000,
+        "eyJa-" * 20_000,
+        "://a:" * 30_000,
+        "sk-" * 40_000,
+        "a" * 200_000,
+    ],
+)
+def test_hostile_text_takes_linear_time(text: str) -> None:
+    redactor = Redactor({"A": "top-secret-0815"})
+    started = time.perf_counter()
+    redactor.redact(text)
+    assert time.perf_counter() - started < 3.0
+
+
+def test_names_that_say_secret() -> None:
+    environ = {
+        "ANTHROPIC_API_KEY": "k" * 20,
+        "DB_PASSWORD": "p" * 10,
+        "PATH": "/usr/bin:/bin",
+        "SSH_AUTH_SOCK": "/tmp/agent.123",
+        "SSL_KEY_FILE": "/etc/key.pem",
+        "SHORT_KEY": "abc",
+    }
+    assert set(secret_values(environ)) == {"ANTHROPIC_API_KEY", "DB_PASSWORD"}
