@@ -56,7 +56,7 @@ def render_run_id(year: int, month: int, day: int, hour: int, minute: int, secon
     return f"{year:04d}{month:02d}{day:02d}-{hour:02d}{minute:02d}{second:02d}-{noise}"
 
 
-RUN_PATTERN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
+RUN_PATTERN = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{4}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,9 @@ class AttemptKey:
 def parse_attempt_key(text: str) -> AttemptKey | None:
     """Inverse of str(AttemptKey); None if it is none."""
     parts = text.strip().split("/")
-    if len(parts) != 3 or not parts[2].isdigit() or not RUN_PATTERN.fullmatch(parts[0]):
+    if len(parts) != 3 or not RUN_PATTERN.fullmatch(parts[0]) or not re.fullmatch(r"[1-9][0-9]*", parts[2]):
+        return None
+    if not parts[1]:
         return None
     return AttemptKey(parts[0], parts[1], int(parts[2]))
 

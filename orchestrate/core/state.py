@@ -216,8 +216,6 @@ def _start(state: RunState, e: ev.AttemptStarted) -> None:
 
 
 def _move(state: RunState, fid: str, attempt: Attempt, stage: Stage) -> None:
-    if stage is attempt.stage:
-        return
     del state.stages[attempt.stage][fid]
     attempt.stage = stage
     if stage is not Stage.ENDED:
@@ -285,7 +283,7 @@ def _evolve_attempt(state: RunState, e: ev.AttemptEvent) -> None:
             _lose(state, f, a, e.at, e.why)
         case ev.AttemptEnded():
             _end_attempt(state, f, a, e)
-        case _:
+        case _:  # pragma: no cover (TRANSITIONS knows no other)
             raise AssertionError(f"unknown event {e!r}")
 
 
@@ -351,9 +349,9 @@ def _end_attempt(state: RunState, f: FeatureState, a: Attempt, e: ev.AttemptEnde
 
 
 def _requeue(state: RunState, f: FeatureState, a: Attempt) -> None:
+    """It was being merged, so that all its dependencies are integrated."""
     _move(state, f.id, a, Stage.QUEUED)
-    if f.unintegrated == 0:
-        insort(state.mergeable, f.key)
+    insort(state.mergeable, f.key)
 
 
 def _lose(state: RunState, f: FeatureState, a: Attempt, at: float, why: str) -> None:

@@ -158,3 +158,22 @@ def test_warnings_change_nothing(playbook):
 
 def test_an_empty_plan_is_done(playbook):
     playbook() << expect(ev.RunEnded, status="done") << quiet()
+
+
+def test_a_feature_that_waits_for_a_slot_waits_once_however_often_it_becomes_ready(playbook):
+    book = playbook(lasting("a", 10), lasting("long", 90), lasting("b", 5, "a"), max_parallel=2)
+    book.to("long", Stage.INVOKING)
+    book.policy = replace(book.policy, max_parallel=1)
+    book.to("a", Stage.PUBLISHING)
+    assert [key[2] for key in book.state.ready] == ["b"]
+    book >> see(ev.Published, "a") << expect(ev.AttemptEnded, "a") << quiet()
+    assert [key[2] for key in book.state.ready] == ["b"]
+
+
+def test_a_feature_that_was_skipped_is_not_skipped_again(playbook):
+    book = playbook(lasting("a", 10), lasting("b", 10), lasting("c", 10, "a", "b"))
+    book.to("a", Stage.INVOKING).to("b", Stage.INVOKING)
+    book >> see(ev.InvocationFinished, "a", end="config") << expect(ev.AttemptEnded, "a")
+    book << expect(ev.FeatureSkipped, "c", why="a failed") << quiet()
+    book >> see(ev.InvocationFinished, "b", end="config") << expect(ev.AttemptEnded, "b")
+    book << expect(ev.RunEnded, status="incomplete")

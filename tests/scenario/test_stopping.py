@@ -228,3 +228,13 @@ def test_a_run_that_has_ended_says_no_more_however_long_one_waits(playbook):
     book = playbook(A, B, max_parallel=1).to("a", Stage.INVOKING)
     book >> see(ev.InvocationFinished, "a", end="auth") << expect(ev.AttemptParked, "a") << expect(ev.RunEnded)
     book.wait(1e6) << quiet()
+
+
+def test_what_is_parked_for_later_is_skipped_when_its_ground_goes(playbook):
+    book = playbook(A, replace(B, depends_on=("a",))).to("a", Stage.MERGING).to("b", Stage.CHECKING)
+    book >> see(ev.StopRequested, how="drain") << quiet()
+    book >> see(ev.ChecksFinished, "b", ok=False) << expect(ev.AttemptParked, "b") << quiet()
+    book >> see(ev.MergeFinished, "a", kind="conflict", why="both") << expect(ev.AttemptEnded, "a")
+    book << expect(ev.AttemptStopping, "b", outcome="skipped") << expect(ev.AttemptEnded, "b", outcome="skipped")
+    book << expect(ev.RunEnded, status="incomplete")
+    assert book.state.parked == 0

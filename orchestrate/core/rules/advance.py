@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf
+from typing import assert_never
 
 from orchestrate.core import events as ev
 from orchestrate.core import limits, retry
@@ -32,7 +33,8 @@ def advance_attempts(s: RunState, p: Policy, now: float) -> Decided:
 def _advance(s: RunState, p: Policy, f: FeatureState, a: Attempt, now: float) -> Decided:
     if a.losses > retry.LOSS_LIMIT:
         return Decided(failure(s, p, f, a, now, "failed", "its work was lost again and again", final=False))
-    match single(s.plan.features[f.id], a):
+    step = single(s.plan.features[f.id], a)
+    match step:
         case Seal():
             return Decided(ev.SealStarted(now, f.id, a.number, a.n + 1))
         case Check(head):
@@ -41,8 +43,10 @@ def _advance(s: RunState, p: Policy, f: FeatureState, a: Attempt, now: float) ->
             return Decided(ev.AttemptVerified(now, f.id, a.number, a.n + 1, head, tree))
         case GiveUp(outcome, why, final):
             return Decided(failure(s, p, f, a, now, outcome, why, final=final))
-        case Invoke() as step:
+        case Invoke():
             return _invoke(s, p, f, a, step, now)
+        case _:
+            assert_never(step)
 
 
 def _invoke(s: RunState, p: Policy, f: FeatureState, a: Attempt, step: Invoke, now: float) -> Decided:
@@ -58,7 +62,8 @@ def _invoke(s: RunState, p: Policy, f: FeatureState, a: Attempt, step: Invoke, n
     if left_usd is not None and left_usd < limits.CENT:
         why = f"the feature's cost limit of ${feature.max_cost_usd:.2f} is spent (${f.spent_usd:.2f})"
         return Decided(failure(s, p, f, a, now, "failed", why, final=True))
-    match admission(s, p, left_usd, now):
+    admitted = admission(s, p, left_usd, now)
+    match admitted:
         case limits.WaitUntil(at, _):
             return Decided(None, at)
         case limits.Never(why):
@@ -76,6 +81,8 @@ def _invoke(s: RunState, p: Policy, f: FeatureState, a: Attempt, step: Invoke, n
                     feedback=step.feedback,
                 )
             )  # fmt: skip
+        case _:
+            assert_never(admitted)
 
 
 def admission(s: RunState, p: Policy, feature_left_usd: float | None, now: float) -> limits.Admission:

@@ -22,17 +22,13 @@ def integrate_next(s: RunState, p: Policy, now: float) -> Decided:
             return Decided(ev.MergeChecksStarted(now, fid, a.number, a.n + 1, a.merge.commit))
     if not s.mergeable or any(s.stages[stage] for stage in INTEGRATING) or s.stop == "cancel":
         return NOTHING
-    first = [s.features[s.unsure].key] if s.unsure and s.features[s.unsure].active else []
-    for key in (*first, *s.mergeable):
-        a = s.attempt(key[2])
-        if a.stopping is not None:
-            continue
-        if a.merges >= retry.MERGE_LIMIT or a.losses > retry.LOSS_LIMIT:
-            said = a.published.why if a.published else ""
-            why = said or "its merge was lost, or overtaken by somebody else, again and again"
-            return Decided(ev.AttemptEnded(now, key[2], a.number, a.n + 1, "failed", why))
-        return Decided(ev.MergeStarted(now, key[2], a.number, a.n + 1, a.head, s.integration_head))
-    return NOTHING
+    fid = s.unsure if s.unsure and s.features[s.unsure].active else s.mergeable[0][2]
+    a = s.attempt(fid)
+    if a.merges >= retry.MERGE_LIMIT or a.losses > retry.LOSS_LIMIT:
+        said = a.published.why if a.published else ""
+        why = said or "its merge was lost, or overtaken by somebody else, again and again"
+        return Decided(ev.AttemptEnded(now, fid, a.number, a.n + 1, "failed", why))
+    return Decided(ev.MergeStarted(now, fid, a.number, a.n + 1, a.head, s.integration_head))
 
 
 def needs_proof(f: Feature, tree_is_verified: bool) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf
+from typing import assert_never
 
 from orchestrate.core import events as ev
 from orchestrate.core import limits
@@ -19,7 +20,8 @@ def start_attempts(s: RunState, p: Policy, now: float) -> Decided:
     key, wake_at = _best(s, now)
     if key is None:
         return Decided(None, wake_at)
-    match admission(s, p, None, now):
+    admitted = admission(s, p, None, now)
+    match admitted:
         case limits.WaitUntil(at, _):
             return Decided(None, at)
         case limits.Never():
@@ -27,6 +29,8 @@ def start_attempts(s: RunState, p: Policy, now: float) -> Decided:
         case limits.Go():
             f = s.features[key[2]]
             return Decided(ev.AttemptStarted(now, f.id, f.number + 1, 1, parents(s, f)))
+        case _:
+            assert_never(admitted)
 
 
 def _best(s: RunState, now: float) -> tuple[Key | None, float]:
