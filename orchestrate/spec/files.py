@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrate.errors import InputRefused, Problem
 
-from .finding import SETTINGS_NAME, base_of, is_in_repository, shown, upwards, user_config_path
+from .finding import SETTINGS_NAME, base_of, repository_of, shown, upwards, user_config_path
 from .layers import Layer, given_twice, layer_of_document, sound_part
 from .sources import Document, load_document
 from .words import quoted
@@ -24,10 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """base: the directory that holds `config/`; root: the repository. A file that is not there, or not readable: None."""
+    """base: the directory that holds `config/`; root: that, or where repo_path leads; top: the root of git's repository.
+
+    A file that is not there, or not readable: None.
+    """
 
     base: Path
     root: Path
+    top: Path
     listed: Document | None
     own: Document | None
     user: Document | None
@@ -36,7 +40,7 @@ class Files:
     @property
     def folders(self) -> tuple[Path, ...]:
         """Where files that the configuration names are looked for, first one first."""
-        return (self.base,) if self.base == self.root else (self.base, self.root)
+        return tuple(dict.fromkeys((self.base, self.root, self.top)))
 
     def layers(self) -> tuple[Layer, ...]:
         """The sound settings of all files, the weakest first."""
@@ -68,12 +72,16 @@ def load_files(config: Path | None, start: Path, environ: Mapping[str, str], pro
     own = _load(base / SETTINGS_NAME, start, problems, may_miss=True)
     notices: list[str] = []
     root = _root(base, own, listed, problems, notices)
-    if own is None and root != base:
-        own = _load(root / SETTINGS_NAME, start, problems, may_miss=True)
+    top = repository_of(root) or root
+    elsewhere = next((folder for folder in (root, top) if own is None and (folder / SETTINGS_NAME).is_file()), None)
+    if elsewhere is not None and elsewhere != base:
+        own = _load(elsewhere / SETTINGS_NAME, start, problems)
         if own is not None and _repo_path(own):
             place = ("project", "repo_path")
             problems.append(
-                own.problem(place, "another repo_path led here; this one is too many", "remove it", key=True)
+                own.problem(
+                    place, "a repo_path beside the repository is not followed", "write it in the feature list", key=True
+                )
             )
     user = _load(user_config_path(environ), start, problems, may_miss=True)
     for document, model, named in (
@@ -83,7 +91,7 @@ def load_files(config: Path | None, start: Path, environ: Mapping[str, str], pro
     ):
         if document is not None:
             problems += _settings_mistakes(document, model, named)
-    return Files(base, root, listed, own, user, tuple(notices))
+    return Files(base, root, top, listed, own, user, tuple(notices))
 
 
 def _load(path: Path, start: Path, problems: list[Problem], *, may_miss: bool = False) -> Document | None:
@@ -140,7 +148,7 @@ def _root(
             document.problem(place, f"repo_path {quoted(written)} is no directory (seen from {base})", hint)
         )
         return base
-    if is_in_repository(base) and not is_in_repository(root):
+    if repository_of(base) and not repository_of(root):
         message = f"repo_path {quoted(written)} is {root}, which is in no git repository"
         hint = 'write "."; it is relative to the directory that holds config/, not to config/ itself'
         problems.append(document.problem(place, message, hint))

@@ -29,7 +29,7 @@ def find_config(start: Path, explicit: Path | None = None) -> Path:
             raise OrchestrateError(
                 f"no feature list at {explicit}", hint="check --config, or make one: orchestrate init"
             )
-        return path
+        return path.parent.resolve() / path.name
     for folder in upwards(start):
         found = lists_in(folder)
         if found:
@@ -42,7 +42,7 @@ def find_config(start: Path, explicit: Path | None = None) -> Path:
 
 def upwards(start: Path) -> Iterator[Path]:
     """`start` and what is above it, up to the repository's root; only `start` outside of a repository."""
-    top = next((folder for folder in (start, *start.parents) if (folder / ".git").exists()), start)
+    top = repository_of(start) or start
     for folder in (start, *start.parents):
         yield folder
         if folder == top:
@@ -79,6 +79,6 @@ def shown(path: Path, start: Path) -> str:
     return str(path.relative_to(start)) if path.is_relative_to(start) else str(path)
 
 
-def is_in_repository(folder: Path) -> bool:
-    """Whether git would find a repository from here."""
-    return any((above / ".git").exists() for above in (folder, *folder.parents))
+def repository_of(folder: Path) -> Path | None:
+    """Root of the git repository around a folder, going by what lies on disk; None if there is none."""
+    return next((above for above in (folder, *folder.parents) if (above / ".git").exists()), None)

@@ -16,7 +16,7 @@ from orchestrate.errors import Problem
 
 from .places import KeyPath
 from .sources import Document
-from .words import did_you_mean, quoted
+from .words import character_problem, nearest, quoted
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -149,7 +149,11 @@ def check(layer: Layer) -> tuple[Problem, ...]:
         Common.model_validate(nest(layer))
     except ValidationError as error:
         return mistakes(error, Common, locate)
-    return ()
+    return tuple(
+        value.origin.problem(problem, "write it in UTF-8")
+        for value in layer.values()
+        if isinstance(value.value, str) and (problem := character_problem(value.value))
+    )
 
 
 # ── environment ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -177,7 +181,8 @@ def layer_of_environment(environ: Mapping[str, str]) -> tuple[Layer, tuple[Probl
             info = field_at(model, part) if model else None
             model = inner_model(info.annotation) if info and str(part) in TABLES else None
         if info is None or path[-1] in TABLES or path[-1][0] in "_$":
-            hint = did_you_mean(name, _variables()) or "`orchestrate config show` lists the settings"
+            near = nearest(name.removeprefix(PREFIX), [variable_of(known)[len(PREFIX) :] for known in setting_paths()])
+            hint = f"did you mean {quoted(PREFIX + near)}?" if near else "`orchestrate config show` lists the settings"
             problems.append(origin.problem("no setting has this name", hint))
             continue
         try:
@@ -210,10 +215,6 @@ def setting_paths() -> tuple[KeyPath, ...]:
 def variable_of(path: KeyPath) -> str:
     """`ORCHESTRATE_LIMITS__MAX_COST_USD`."""
     return PREFIX + "__".join(str(part).upper() for part in path)
-
-
-def _variables() -> tuple[str, ...]:
-    return tuple(variable_of(path) for path in setting_paths())
 
 
 _WORDS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}

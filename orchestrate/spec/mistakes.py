@@ -79,7 +79,6 @@ def _problem(detail: ErrorDetails, model: type[BaseModel], locate: Locate, *, ma
         "finite_number": "must be a finite number",
         "string_too_short": "must not be empty",
         "too_short": "must not be empty",
-        "string_unicode": "contains half a character (a lone surrogate), which cannot be written as UTF-8",
     }.get(kind, detail["msg"][:1].lower() + detail["msg"][1:])
     return locate(path, message, about or "change it", is_key)
 

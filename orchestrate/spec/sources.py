@@ -21,7 +21,7 @@ from orchestrate.errors import InputRefused, Problem
 from . import jsonc
 from .places import MAX_DEPTH, KeyPath, Lines, Offsets, SyntaxFault, render_path
 from .tomlplaces import deepest_bracket, toml_index
-from .words import described
+from .words import character_problem, described
 
 MAX_BYTES = 32 * 1024 * 1024
 """Largest file read: ten thousand features with long prompts are a few megabytes."""
@@ -74,9 +74,11 @@ def parse_document(text: str, path: Path, name: str) -> Document:
     """Text → Document; the format is told by the path's extension. Raises InputRefused."""
     reader = {".toml": _parse_toml, ".yaml": _parse_yaml, ".yml": _parse_yaml}.get(path.suffix.lower(), _parse_json)
     try:
+        if not text.strip():
+            raise SyntaxFault("the file is empty", "list your `features` in it, or begin with `orchestrate init`", 0)
         data, find_places = reader(text)
         _check_root(data, text)
-        _check_nul(data, text, find_places)
+        _check_characters(data, text, find_places)
     except SyntaxFault as fault:
         raise InputRefused((_problem_of(fault, text, name),)) from None
     except _Several as several:
@@ -139,32 +141,30 @@ def _decode(content: bytes, name: str) -> str:
 def _check_root(data: Any, text: str) -> None:
     if isinstance(data, dict):
         return
-    if not text.strip():
-        raise SyntaxFault(
-            "the file is empty", "write at least a list of `features`, or start with `orchestrate init`", 0
-        )
     start = len(text) - len(text.lstrip())
     raise SyntaxFault(
         f"expected a mapping of keys at the top, got {described(data)}", "put the list under the key `features`", start
     )
 
 
-def _check_nul(data: Any, text: str, find_places: Callable[[], Mapping[KeyPath, Offsets]]) -> None:
-    """No text holds a NUL: no command line, file name or variable can carry one."""
-    if "\x00" not in text and not re.search(r"\\(?:u0000|U00000000|x00|0)", text):
+_SUSPICIOUS = re.compile(r"\x00|\\(?:u0000|U00000000|x00|0)|\\[uU](?:0000)?[dD][89a-fA-F]")
+"""What a text must contain, literally or as an escape, to have a value that is refused below."""
+
+
+def _check_characters(data: Any, text: str, find_places: Callable[[], Mapping[KeyPath, Offsets]]) -> None:
+    """No NUL, which no command line, file name or variable can carry, and nothing that UTF-8 cannot."""
+    if not _SUSPICIOUS.search(text):
         return
     pending: list[tuple[KeyPath, Any]] = [((), data)]
     seen: set[int] = set()
     while pending:
         path, value = pending.pop()
-        if isinstance(value, str) and "\x00" in value:
-            places = find_places()
-            raise SyntaxFault(
-                f"{render_path(path)} contains a NUL character", "remove it", places.get(path, (None, None))[1]
-            )
+        if isinstance(value, str) and (problem := character_problem(value)):
+            offset = find_places().get(path, (None, None))[1]
+            raise SyntaxFault(f"{render_path(path)} {problem}", "remove it", offset)
         if isinstance(value, dict | list) and id(value) not in seen:
             seen.add(id(value))
-            items = value.items() if isinstance(value, dict) else enumerate(value)
+            items = list(value.items()) if isinstance(value, dict) else list(enumerate(value))
             pending.extend(((*path, key), item) for key, item in items)
 
 

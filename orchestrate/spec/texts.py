@@ -84,12 +84,14 @@ def _read_beneath(folder: Path, relative: Path, limit: int) -> bytes | None:
             os.close(here)
             here = deeper
         found = _step(here, relative.parts[-1], os.O_NONBLOCK)
-        if found is None:
-            return None
-        with open(found, "rb") as file:
-            return _content(file.fileno(), limit)
     finally:
         os.close(here)
+    if found is None:
+        return None
+    try:
+        return _content(found, limit)
+    finally:
+        os.close(found)
 
 
 def _step(here: int, name: str, flag: int) -> int | None:

@@ -36,6 +36,17 @@ def described(value: Any) -> str:
     return f"a {type(value).__name__}"
 
 
+def character_problem(text: str) -> str:
+    """Why a text cannot be handed on to files and programs; empty if it can."""
+    if "\x00" in text:
+        return "contains a NUL character"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "contains half a character (a lone surrogate), which UTF-8 cannot hold"
+    return ""
+
+
 def nearest(word: str, known: Collection[str]) -> str:
     """The known name most like `word`; empty if none is."""
     folded = {name.casefold().replace("-", "_"): name for name in known}
