@@ -10,22 +10,24 @@ import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal
 
 from orchestrate.core.names import (
     DEFAULT_PREFIX,
     PRIVATE_REFS,
+    RUN_PATTERN,
     AttemptKey,
     checkpoint_ref,
     integration_branch,
     parse_attempt_branch,
     parse_attempt_key,
+    worktree_dir,
 )
 from orchestrate.errors import OrchestrateError
 
 from .checkpoint import keep, snapshot_tree, tips_of
-from .link import Link, find_link, links, mend_link, processes_inside
+from .link import INTEGRATION, Link, find_link, integration_key, links, mend_link, processes_inside
 from .locking import FileLock
 from .repository import Repository
 from .run import Git, GitError
@@ -33,12 +35,11 @@ from .status import read_status
 from .worktrees import make_writable
 
 Mode = Literal["merged", "all"]
-INTEGRATION = "integration"
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One attempt's worktree and branch, or a run's integration worktree and branch (feature `integration`, attempt 0).
+    """One attempt's worktree and branch, or a run's integration worktree and branch (feature `integration`).
 
     path: of the worktree, None without one. branch: short name, empty without one. head: commit id of the worktree, else
     of the branch. held_by: ref that holds head beside the branch itself; empty: none does. saved: the private ref holds
@@ -59,7 +60,7 @@ class Item:
 
     @property
     def is_integration(self) -> bool:
-        return self.key.attempt == 0
+        return self.key.feature == INTEGRATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ async def _collect(repository: Repository, prefix: str) -> tuple[dict[AttemptKey
     elsewhere: dict[str, Path] = {}
     for link in links(repository.common_dir):
         branch = link.head.removeprefix("ref: refs/heads/")
-        key = parse_attempt_key(link.owner) or (parse_attempt_branch(branch, prefix) if not link.owner else None)
+        key = parse_attempt_key(link.owner) if link.owner else _unmarked_key(link, branch, prefix)
         if key is None:
             elsewhere[branch] = link.path
         else:
@@ -163,9 +164,15 @@ async def _collect(repository: Repository, prefix: str) -> tuple[dict[AttemptKey
     return found, elsewhere
 
 
+def _unmarked_key(link: Link, branch: str, prefix: str) -> AttemptKey | None:
+    """An entry that was made, but not marked any more before a crash, is told by branch and place together."""
+    key = parse_attempt_branch(branch, prefix)
+    return key if key is not None and link.path.parts[-2:] == PurePath(worktree_dir(key)).parts else None
+
+
 def _parts(key: AttemptKey, found: _Found) -> list[_Found]:
     """The integration worktree goes without its branch: it is only a checkout for checks."""
-    if key.attempt or not (found.link and found.branch):
+    if key.feature != INTEGRATION or not (found.link and found.branch):
         return [found]
     return [_Found(link=found.link), _Found(branch=found.branch, tip=found.tip)]
 
@@ -174,7 +181,7 @@ def _integration_key(branch: str, prefix: str) -> AttemptKey | None:
     run = branch.removeprefix(f"{prefix}/").split("/")[0]
     if branch != integration_branch(run, prefix):
         return None
-    return parse_attempt_key(f"{run}/{INTEGRATION}/0")
+    return integration_key(run) if RUN_PATTERN.fullmatch(run) else None
 
 
 def _head_branch(repository: Repository) -> str:

@@ -15,6 +15,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrate.core.names import AttemptKey
+
+INTEGRATION = "integration"
+"""Stands where a feature's id stands in the key of a run's integration worktree; no feature can be called that."""
+
 MARKER = "orchestrate"
 """File in the entry of every worktree of ours; holds the attempt it belongs to. No agent's `git add` can see it."""
 
@@ -48,6 +53,11 @@ def links(common_dir: Path) -> Iterator[Link]:
         if pointer:
             dot_git = Path(os.path.normpath(admin / pointer))
             yield Link(dot_git.parent, admin, first_line(admin / MARKER))
+
+
+def integration_key(run: str) -> AttemptKey:
+    """Under which a run's integration worktree is marked, set up and kept."""
+    return AttemptKey(run, INTEGRATION, 1)
 
 
 def entry_names(common_dir: Path) -> list[str]:

@@ -21,6 +21,7 @@ from orchestrate.ports import Clock, Emit
 from .changes import SealRefused, Work, seal
 from .checkpoint import keep
 from .integrate import IntegrationBranch
+from .link import integration_key
 from .merges import MergeConflict, join_commits
 from .portblocks import PortBlocks
 from .repository import Repository
@@ -87,7 +88,7 @@ class GitPerformer:
         """The run's integration worktree with the files of `commit`, set up. Raises OrchestrateError."""
         path, is_new = await uncut(self._worktrees.check_out_merge(run, commit))
         if is_new:
-            if why := await self._run_setup(AttemptKey(run, "integration", 0), path):
+            if why := await self._run_setup(integration_key(run), path):
                 raise OrchestrateError(f"setup of the integration worktree failed: {why}")
             self._worktrees.finish_merge_checkout(path)
         return path

@@ -17,7 +17,7 @@ from orchestrate.errors import OrchestrateError
 
 from .checkpoint import keep, keep_commit, tips_of
 from .copies import copy_ignored
-from .link import Link, clear_stale_locks, find_link, mend_link
+from .link import Link, clear_stale_locks, find_link, integration_key, mend_link
 from .locking import FileLock
 from .repository import Repository
 from .run import Git, GitError
@@ -88,7 +88,7 @@ class Worktrees:
                 await self._remove_entry(link.path)
             await self._clear_path(path)
             await self._worktree_add("--detach", path, commit)
-            self._mark(path, str(AttemptKey(run, "integration", 0)))
+            self._mark(path, str(integration_key(run)))
         git, link = self.inside(path)
         await git.run("reset", "--hard", "--quiet", "--no-recurse-submodules", commit)
         await copy_ignored(self.repository.git, git, self.settings.copy)

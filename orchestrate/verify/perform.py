@@ -79,7 +79,7 @@ class VerifyPerformer:
         Returns why it failed, empty when none did.
         """
         feature = self._features.get(key.feature)
-        commands = self._settings.setup if feature is None or not key.attempt else feature.setup
+        commands = self._settings.setup if feature is None else feature.setup
         for number, command in enumerate(commands):
             tag = f"{key.run}.{key.feature}.{key.attempt}.setup.{number}"
             place = self._place(key, path, tag, f"setup-{number}.log")
