@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Annotated
 
@@ -75,7 +75,7 @@ def logs(
         if checks:
             _show_checks(session.printer, recorded, run, chosen)
             return
-        show = _raw_writer(session.printer.out) if raw else _piece_writer(session.printer.out)
+        show = _raw_writer(session.printer.out) if raw else _piece_writer(session.printer.out, chosen)
         _Reader(recorded, view, chosen, session.printer, show, raw, events[-1].seq).read(follow=follow)
 
 
@@ -216,10 +216,13 @@ def _begun_at(step: InvocationView | CheckRound) -> float:
     return step.at - step.duration_s if isinstance(step, CheckRound) else step.started.at
 
 
-def _piece_writer(out: Stream) -> Callable[[bytes], None]:
+def _piece_writer(out: Stream, attempt: AttemptView) -> Callable[[bytes], None]:
+    """Files of the attempt's own worktree are shown without the long way there."""
+    here = f"{attempt.path}/" if attempt.path else ""
+
     def show(line: bytes) -> None:
         for piece in parse_transcript_line(line):
-            out.line(render_piece(piece, out))
+            out.line(render_piece(replace(piece, text=piece.text.replace(here, "")) if here else piece, out))
 
     return show
 

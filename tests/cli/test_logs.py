@@ -1,0 +1,136 @@
+"""What an agent said and did: from its transcript, while it grows too, and harmless for a terminal."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from orchestrate.cli.logs import Tail
+from orchestrate.core import events as ev
+from orchestrate.engine.lock import acquire, this_process
+from tests.support.logs import RUN, failed_and_skipped, happy_diamond, rework
+from tests.support.repos import frozen_environ
+from tests.support.statedir import Recording, called, said
+
+
+def test_the_story_of_an_attempt(recording: Recording) -> None:
+    scenario = rework()
+    recording.store_scenario(scenario)
+    path = next(e.path for e in scenario.events if isinstance(e, ev.WorktreePrepared))
+    recording.transcript("api", said("I look first."), called("Read", file_path=f"{path}/src/a.py"))
+    recording.transcript("api", said("Now it is right."), invocation=2)
+    answer = recording.ask("logs", "api")
+    shown = [line for line in answer.out.splitlines() if line]
+    assert [line.split(" · ")[0:3] for line in shown if " · " in line] == [
+        ["api", "attempt 1", "edit"],
+        ["checks", shown[3].split(" · ")[1], "check tests failed (exit 1): 1 failed, 2 passed"],
+        ["api", "attempt 1", "rework"],
+        ["checks", shown[6].split(" · ")[1], "passed"],
+        ["checks on the merged tree", shown[7].split(" · ")[1], "passed"],
+    ]
+    assert shown[1:3] == ["I look first.", "→ Read(src/a.py)"]
+    assert shown[5] == "Now it is right."
+    assert "attempt 1: integrated" in answer.err
+
+
+def test_hostile_words_are_neutralised(recording: Recording) -> None:
+    recording.store_scenario(happy_diamond())
+    recording.transcript("api", said("\x1b]0;owned\x07\x1b[2Jplain \u202etxt"), b"\x1b[31mno json\x9b\n")
+    assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(recording.ask("logs", "api").out)
+
+
+def test_raw_is_byte_for_byte_in_a_pipe(recording: Recording) -> None:
+    recording.store_scenario(happy_diamond())
+    path = recording.transcript("api", said("one"), b"\x1b[31m\xff not json\n", said("no end of line"))
+    assert recording.ask("logs", "api", "--raw").raw == path.read_bytes()
+
+
+def test_checks_show_what_failed(recording: Recording) -> None:
+    recording.store_scenario(failed_and_skipped())
+    out = recording.ask("logs", "db", "--checks").out
+    assert out.count("✗ tests (exit 1, 0:05): pytest -q") == 3
+    assert "    FAILED tests/test_api.py::test_sum" in out.splitlines()
+    assert "agent" not in out
+
+
+def test_checks_show_the_whole_output_where_it_is_kept(recording: Recording) -> None:
+    scenario = failed_and_skipped()
+    kept = recording.state.run_dir(RUN) / "artifacts" / "db" / "1" / "check.log"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"first of many lines\n\x1b[31mred\n")
+
+    def pointed(event: ev.Event) -> ev.Event:
+        if not isinstance(event, ev.ChecksFinished):
+            return event
+        return replace(event, checks=tuple(replace(check, artifact=str(kept)) for check in event.checks))
+
+    recording.store(scenario.plan, [pointed(event) for event in scenario.events])
+    lines = recording.ask("logs", "db", "--checks").out.splitlines()
+    assert "    first of many lines" in lines
+    assert "    red" in lines
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said_why"),
+    [
+        (["nope"], "the run has no feature 'nope'"),
+        (["dahs"], "did you mean dash?"),
+        (["dash"], "feature dash has not been started in this run"),
+        (["db", "--attempt", "7"], "feature db has no attempt 7 in this run"),
+        (["db", "--attempt", "x"], "expected a whole number"),
+        (["db", "--checks", "-f"], "--checks shows what is over"),
+        (["db", "--run", "2019"], "there is no run '2019'"),
+    ],
+)
+def test_what_is_not_there(recording: Recording, arguments: list[str], said_why: str) -> None:
+    recording.store_scenario(failed_and_skipped())
+    answer = recording.ask("logs", *arguments)
+    assert answer.code == 2
+    assert said_why in answer.err
+
+
+def test_an_attempt_that_broke_off_says_so(recording: Recording) -> None:
+    scenario = happy_diamond()
+    recording.store(scenario.plan, scenario.events[:5])
+    recording.transcript("db", said("half a"), b'{"type":"assi')
+    answer = recording.ask("logs", "db", "-f")
+    assert "half a" in answer.out
+    assert "broken off: no engine is running" in answer.err
+
+
+def test_following_shows_lines_as_they_come_and_ends_with_the_attempt(recording: Recording) -> None:
+    scenario = rework()
+    events = list(scenario.events)
+    first = next(n for n, e in enumerate(events) if isinstance(e, ev.InvocationFinished))
+    command = [sys.executable, "-m", "orchestrate.cli", "-C", str(recording.repo.path), "logs", "api", "-f"]
+    with acquire(recording.state.engine_lock, this_process(run=RUN, command="run", since=1.0)):
+        recording.store(scenario.plan, events[:first])
+        recording.transcript("api", said("one"), b'{"type":"assistant","message":')
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=frozen_environ()
+        ) as child:
+            assert child.stdout is not None
+            assert child.stdout.readline().startswith("api · attempt 1 · edit · ".encode())
+            assert child.stdout.readline() == b"one\n"
+            recording.transcript("api", b'{"content":[{"type":"text","text":"two"}]}}\n')
+            assert child.stdout.readline() == b"two\n"
+            recording.transcript("api", said("three"), invocation=2)
+            recording.store(scenario.plan, events[first:])
+            rest = child.stdout.read()
+            assert child.wait() == 0
+    assert b"three" in rest
+
+
+def test_a_tail_gives_whole_lines_and_the_rest_at_the_end(tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("tail") / "agent-1.jsonl"
+    tail = Tail(path)
+    assert list(tail.lines(to_the_end=False)) == []
+    path.write_bytes(b"one\ntw")
+    assert list(tail.lines(to_the_end=False)) == [b"one"]
+    with path.open("ab") as file:
+        file.write(b"o\n\nthr" + b"e" * (3 << 20))
+    assert list(tail.lines(to_the_end=False)) == [b"two", b""]
+    assert list(tail.lines(to_the_end=True)) == [b"thr" + b"e" * (3 << 20)]
