@@ -17,9 +17,9 @@ def completion(
     """Print the completion script of a shell: commands, options, ids of features and runs, tags.
 
     \b
-      eval "$(orchestrate completion bash)"                                   # ~/.bashrc
-      eval "$(orchestrate completion zsh)"                                    # ~/.zshrc, after compinit
-      orchestrate completion fish > ~/.config/fish/completions/orchestrate.fish
+      eval "$(orchestrate completion bash)"      in ~/.bashrc
+      eval "$(orchestrate completion zsh)"       in ~/.zshrc, after compinit
+      orchestrate completion fish | source       in ~/.config/fish/config.fish
     """
     from typer._completion_shared import get_completion_script
 

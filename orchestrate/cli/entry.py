@@ -1,6 +1,6 @@
 """From a command line to an exit code: every way in which a command can end, said to a person or to a program.
 
-Invariant: no exception leaves run_arguments; stdout stays one JSON document when --json was asked for.
+Invariant: no exception leaves run_arguments (TAB completion alone exits by itself); stdout stays one JSON document when --json was asked for.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from orchestrate.cli.printer import Printer
 
 
-def run_arguments(arguments: Sequence[str]) -> int:
+Run = Callable[[Sequence[str], "Invocation"], int]
+"""How a command line is parsed and called; returns its exit code or raises."""
+
+
+def run_arguments(arguments: Sequence[str], *, run: Run | None = None) -> int:
     """Run one command line; returns the exit code."""
     environ = environment()
     wants_json = is_json_asked_for(arguments)
-    if sys.platform == "win32":
-        refusal = OrchestrateError(
-            "Windows is not supported: it lacks the means by which agents are kept in their place",
-            hint="run orchestrate inside WSL 2",
-        )
+    if refusal := platform_refusal(sys.platform):
         return _refuse(refusal, session_printer(Given(), environ), wants_json=wants_json)
 
     import typer
@@ -42,15 +42,19 @@ def run_arguments(arguments: Sequence[str]) -> int:
 
     invocation = Invocation()
     try:
-        code = run_typer(arguments, invocation)
+        code = (run or run_typer)(arguments, invocation)
         if code != PIPE_CLOSED:
             _flush()
     except OrchestrateError as refusal:
         code = _refuse(refusal, _printer(invocation, environ), wants_json=wants_json)
     except typer.TyperException as usage:
-        code = _refuse(_usage_refusal(usage), _printer(invocation, environ), wants_json=wants_json)
+        code = _refuse(_usage_refusal(usage, arguments), _printer(invocation, environ), wants_json=wants_json)
     except BrokenPipeError:
         code = PIPE_CLOSED
+    except SystemExit as end:
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        code = PIPE_CLOSED  # Typer has met it first, while printing help
     except (KeyboardInterrupt, typer.Abort):
         code = ExitCode.INTERRUPTED
     except Exception as defect:  # noqa: BLE001 - the last line of defence: said, kept in a file, exit code 70
@@ -58,6 +62,16 @@ def run_arguments(arguments: Sequence[str]) -> int:
     if code == PIPE_CLOSED:
         _abandon_output()
     return code
+
+
+def platform_refusal(platform: str) -> OrchestrateError | None:
+    """Why the program cannot work on this system (as sys.platform names it); None where it can."""
+    if platform not in ("win32", "cygwin"):
+        return None
+    return OrchestrateError(
+        "Windows is not supported: it lacks the means by which agents are kept in their place",
+        hint="run orchestrate inside WSL 2",
+    )
 
 
 def is_json_asked_for(arguments: Sequence[str]) -> bool:
@@ -112,7 +126,7 @@ def problem_line(problem: Problem) -> str:
     return f"{problem.place}: {problem.message}" if problem.place else problem.message
 
 
-def _usage_refusal(usage: TyperException) -> OrchestrateError:
+def _usage_refusal(usage: TyperException, arguments: Sequence[str]) -> OrchestrateError:
     """Bad usage, in our words: Typer's message, and the command whose --help tells more."""
     message = usage.format_message().rstrip(".?").replace("Value error, ", "")
     message = re.sub(r"Input should be a valid (\w+).*", r"expected a valid \1", message)
@@ -123,8 +137,11 @@ def _usage_refusal(usage: TyperException) -> OrchestrateError:
         message = f"{option}: {rest}"
     else:
         message = message[:1].lower() + message[1:]
+    from orchestrate.cli.app import COMMANDS
+
     ctx = getattr(usage, "ctx", None)
-    command = ctx.command_path if ctx else "orchestrate"
+    called = next((f"orchestrate {word}" for word in arguments if word in COMMANDS), "orchestrate")
+    command = ctx.command_path if ctx else called
     return OrchestrateError(message, hint=f"did you mean {near}?" if near else f"{command} --help")
 
 

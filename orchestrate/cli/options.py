@@ -62,7 +62,7 @@ FeatureArgument = Annotated[
 RunArgument = Annotated[
     str | None,
     typer.Argument(
-        metavar="[RUN]", help="Id of a run, or its beginning. [default: the newest]", autocompletion=complete.runs
+        metavar="RUN", help="Id of a run, or its beginning. [default: the newest]", autocompletion=complete.runs
     ),
 ]
 RunOption = Annotated[
