@@ -1,0 +1,18 @@
+"""How long the simulations search: `fast` in every run of the tests, the same examples each time; `deep` on demand.
+
+`ORCHESTRATE_TEST_PROFILE=deep pytest tests/simulation` draws new examples each time, and many more.
+"""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("simulation-fast", max_examples=60, deadline=None, derandomize=True)
+settings.register_profile(
+    "simulation-deep", max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+
+simulated = settings.get_profile(f"simulation-{os.environ.get('ORCHESTRATE_TEST_PROFILE', 'fast')}")
+"""Decorator of each simulation: applies the profile there, and nowhere else."""
