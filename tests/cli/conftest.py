@@ -12,6 +12,7 @@ import pytest
 
 from orchestrate.cli import main
 from tests.support.repos import Repo
+from tests.support.statedir import Recording
 
 
 @dataclass(frozen=True)
@@ -55,3 +56,9 @@ DIAMOND = {
 def shop(tmp_path: Path) -> Repo:
     """A repository with a feature list of four features in a diamond."""
     return Repo.make(tmp_path / "shop", {"config/feature_list.json": json.dumps(DIAMOND, indent=2)})
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Recording:
+    """A repository in which nothing has been run yet, and where runs can be recorded."""
+    return Recording.make(tmp_path / "recorded")
