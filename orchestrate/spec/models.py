@@ -199,15 +199,15 @@ class Common(Strict):
     """Times that failed checks go back to the agent inside one try."""
     retry_backoff_seconds: Wait = DEFAULTS.retry_backoff_seconds
     """Pause before the next try after a fault of the agent's service."""
-    limits: LimitsTable = LimitsTable()
+    limits: LimitsTable = Field(default_factory=LimitsTable)
     """What a run may use up."""
-    prompts: PromptsTable = PromptsTable()
+    prompts: PromptsTable = Field(default_factory=PromptsTable)
     """What every agent is told besides its feature."""
-    ports: PortsTable = PortsTable()
+    ports: PortsTable = Field(default_factory=PortsTable)
     """Ports for what agents and checks start."""
-    claude: ClaudeTable = ClaudeTable()
+    claude: ClaudeTable = Field(default_factory=ClaudeTable)
     """How Claude Code is started."""
-    scripted: ScriptedTable = ScriptedTable()
+    scripted: ScriptedTable = Field(default_factory=ScriptedTable)
     """What the scripted agent plays."""
 
 
@@ -225,7 +225,7 @@ class Project(Common):
 class SettingsFile(Common):
     """`orchestrate.toml`, or the user's own `config.toml`: settings without features."""
 
-    project: Project = Project()
+    project: Project = Field(default_factory=Project)
     """The project; settings may stand here or at the top, but each only once."""
 
 

@@ -468,7 +468,10 @@ def link_to(target: str) -> Callable[[Project], None]:
 
 
 def content(text: bytes) -> Callable[[Project], None]:
-    return lambda project: project.write("prompts/x.md", text) and None
+    def make(project: Project) -> None:
+        project.write("prompts/x.md", text)
+
+    return make
 
 
 def fifo(project: Project) -> None:
@@ -516,7 +519,9 @@ BAD_PROMPT_FILES: list[tuple[str, Callable[[Project], None], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("written", "make", "message"), BAD_PROMPT_FILES, ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize(
+    ("written", "make", "message"), BAD_PROMPT_FILES, ids=lambda value: getattr(value, "__name__", str(value))
+)
 def test_a_prompt_file_that_cannot_be_used(
     project: Project, written: str, make: Callable[[Project], None], message: str
 ) -> None:

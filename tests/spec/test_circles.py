@@ -14,7 +14,8 @@ GRAPHS = st.fixed_dictionaries({name: st.lists(st.sampled_from(NAMES), unique=Tr
 
 @given(GRAPHS)
 def test_one_cycle_for_every_knot(graph: dict[str, list[str]]) -> None:
-    knots = [knot for knot in nx.strongly_connected_components(nx.DiGraph(graph)) if len(knot) > 1]
+    components: list[set[str]] = list(nx.strongly_connected_components(nx.DiGraph(graph)))
+    knots = [knot for knot in components if len(knot) > 1]
     found = circles(graph)
     assert len(found) == len(knots)
     for circle in found:
