@@ -148,10 +148,10 @@ def write_frozen(session: Session, planned: Planned, out: Path) -> None:
     from orchestrate.store.artifacts import write_atomically
 
     path = session.path(out)
+    if not path.parent.is_dir():
+        raise OrchestrateError(f"--out {out}: there is no directory {path.parent}", hint=f"mkdir -p {path.parent}")
     try:
         write_atomically(path, render_frozen(planned.frozen(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))))
     except OSError as failed:
-        raise OrchestrateError(
-            f"--out {out}: {failed.strerror}", hint="name a file in a directory that exists"
-        ) from failed
+        raise OrchestrateError(f"--out {out}: {failed.strerror}") from failed
     session.printer.say(f"\nfrozen in {out}; next: orchestrate run {shlex.quote(str(out))}")
