@@ -107,7 +107,7 @@ def render_clock(at: float) -> str:
 
 
 class JsonProgress(Progress):
-    """Every event as one JSON object a line, on stdout; `kind` says which, the log's own fields follow."""
+    """Every event as one JSON object a line, on stdout; `kind` says which, its fields are in `body`."""
 
     def on_stored(self, stored: Stored) -> None:
         super().on_stored(stored)
@@ -127,4 +127,4 @@ def render_stored(stored: Stored) -> str:
     """One event as a line of JSON (ASCII, so no text in it can reach a terminal as more than text)."""
     kind, body = encode(stored.event)
     head = json.dumps({"seq": stored.seq, "run": stored.run, "at": stored.event.at, "kind": kind})
-    return f"{head[:-1]}, {body[1:]}" if body != "{}" else head
+    return f'{head[:-1]}, "body": {body}}}'
