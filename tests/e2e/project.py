@@ -30,6 +30,8 @@ Json = dict[str, Any]
 COMMAND = Path(sysconfig.get_path("scripts")) / "orchestrate"
 """As `pip install` puts it there."""
 
+FEATURE_LIST = "config/feature_list.json"
+
 PATIENCE_S = 60.0
 """For anything that must happen; nothing here takes a tenth of it."""
 
@@ -45,7 +47,7 @@ class Ended:
     @property
     def lines(self) -> list[Json]:
         """stdout as JSON lines; fails if anything else is in it."""
-        return [json.loads(line) for line in self.stdout.splitlines()]
+        return [_parse(line) for line in self.stdout.splitlines()]
 
     @property
     def document(self) -> Json:
@@ -75,13 +77,13 @@ class Sacred:
 
 @dataclass(frozen=True)
 class Gate:
-    """stop: steps of a script that come here and wait."""
+    """stop: steps of a script that come here and wait, unless it is open."""
 
     path: Path
 
     @property
     def stop(self) -> list[Json]:
-        return [{"run": f"echo > {self.path}"}, {"wait_for": f"{self.path}.open"}]
+        return [{"run": f"test -e {self.path}.open || echo > {self.path}"}, {"wait_for": f"{self.path}.open"}]
 
     def reached(self) -> None:
         """Wait until an agent is here. Fails after PATIENCE_S."""
@@ -120,7 +122,7 @@ class Project:
         if script is not None:
             settings |= {"agent": "scripted", "scripted": {"script": "config/script.json"}}
             self.write("config/script.json", json.dumps({"features": script}))
-        self.write("config/feature_list.json", json.dumps({"project": settings, "features": list(features)}))
+        self.write(FEATURE_LIST, json.dumps({"project": settings, "features": list(features)}))
         base = {".gitignore": "__pycache__/\n*.log\n", "tidy.txt": "as committed\n", "staged.txt": "as committed\n"}
         for path, text in {**base, **(files or {})}.items():
             self.write(path, text)
@@ -131,6 +133,12 @@ class Project:
         self.write("tidy.txt", "modified by the user\n")
         self.write("untracked.txt", "the user's own\n")
         self.write("ignored.log", "the user's own\n")
+        self.before = self.sacred()
+
+    def rewrite_features(self, features: Sequence[Mapping[str, Any]]) -> None:
+        """The user changes the feature list between two commands."""
+        file = self.root / FEATURE_LIST
+        self.write(FEATURE_LIST, json.dumps({**json.loads(file.read_text()), "features": list(features)}))
         self.before = self.sacred()
 
     def write(self, path: str, text: str) -> None:
@@ -286,7 +294,7 @@ class Running:
                 raise AssertionError(f"no {kind} {fields} in {PATIENCE_S:g} s; seen: {self._kinds()}") from None
             if line is None:
                 raise AssertionError(f"ended without {kind} {fields}\n{self.ended()}")
-            event: Json = json.loads(line)
+            event = _parse(line)
             self.seen.append(event)
             if _is(event, kind, fields):
                 return event
@@ -323,6 +331,12 @@ class Running:
         assert self.child.stderr is not None
         for line in self.child.stderr:
             self._stderr.append(line)
+
+
+def _parse(line: str) -> Json:
+    """A line of `run --json`, with the event's fields beside its kind; those that have a `kind` too lose it."""
+    parsed: Json = json.loads(line)
+    return {**parsed.pop("body", {}), **parsed}
 
 
 def _is(event: Json, kind: str, fields: Mapping[str, object]) -> bool:

@@ -35,7 +35,7 @@ def test_a_diamond_with_a_check_that_is_mended_in_the_same_session(
     with_claude: Project, claude: Path, agent_api: AgentApi
 ) -> None:
     project = with_claude
-    commits = Answer(tools=(runs("git add -A && git commit -q -m 'By my own hand'"),))
+    commits = Answer(tools=(runs("git add -A && git commit -q -m 'By my own hand'"), runs("echo $ANTHROPIC_API_KEY")))
     wrong = Answer(tools=(writes("right.py", "RIGHT = 0\n"),), usage={"output_tokens": 7000})
     routes = {
         "base": agent_api.play("base", does("base"), DONE),
@@ -78,6 +78,11 @@ def test_a_diamond_with_a_check_that_is_mended_in_the_same_session(
         tokens = ("input", "output", "cache_read", "cache_write")
         counted = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
         assert [spent["tokens"][kind] for kind in tokens] == [usage[kind] for kind in counted]
+
+    # What the agent told of the key went to nobody else.
+    assert ENVIRONMENT["ANTHROPIC_API_KEY"] in agent_api.of("left")[-1].tool_results[-1]
+    kept = [file for file in (project.root / ".git").rglob("*") if file.is_file()]
+    assert not [file for file in kept if ENVIRONMENT["ANTHROPIC_API_KEY"].encode() in file.read_bytes()]
 
 
 def test_an_agent_that_hangs_and_one_that_may_not_write(

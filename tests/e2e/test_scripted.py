@@ -5,7 +5,7 @@ What must hold after every one of them (the user's checkout as it was, no proces
 
 from __future__ import annotations
 
-import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -137,13 +137,40 @@ def test_a_plan_that_was_written_is_run_as_it_was_or_refused_once_it_has_moved(p
 
     assert ended.code == 0, str(ended)
     assert outcomes(ended) == {"base": "integrated", "left": "integrated"}
-    moved = diamond.features(left={"prompt": "Write something else."})
-    file = project.root / "config" / "feature_list.json"
-    project.write("config/feature_list.json", json.dumps({**json.loads(file.read_text()), "features": moved}))
-    project.before = project.sacred()
+    project.rewrite_features(diamond.features(left={"prompt": "Write something else."}))
     refused = project.orchestrate("run", plan, "--yes")
     assert refused.code == 2, str(refused)
     assert "left" in refused.stderr
+
+
+def test_every_order_gives_the_same_code(project: Project) -> None:
+    project.arrange(diamond.features(), script=diamond.script())
+
+    trees = set()
+    for order in (["--start-on", "integrated", "--schedule", "waves"], ["--sequential"]):
+        ended = project.orchestrate(*RUN, *order)
+        assert ended.code == 0, str(ended)
+        trees.add(project.git("rev-parse", f"{integration(ended)}^{{tree}}"))
+
+    assert len(trees) == 1
+
+
+def test_a_worktree_has_what_the_user_wants_in_it_and_no_more(project: Project) -> None:
+    project.env["DATABASE_PASSWORD"] = "hunter2-hunter2"
+    needs = 'test -f ignored.log && test -f made.log && test -n "$ORCHESTRATE_PORT" && test -z "$DATABASE_PASSWORD"'
+    play = [{"run": f"{needs} && echo yes > agent.txt"}]
+    project.arrange(
+        [{"id": "one", "prompt": "p", "verify": [needs, "test -f agent.txt"]}],
+        script={"one": [play]},
+        setup=["echo made > made.log"],
+        copy=["ignored.log"],
+    )
+
+    ended = project.orchestrate(*RUN)
+
+    assert ended.code == 0, str(ended)
+    changed = project.git("diff", "--name-only", "main", integration(ended))
+    assert changed == "agent.txt"
 
 
 # ── runs that go wrong ───────────────────────────────────────────────────────────────────────────────────────────
@@ -276,6 +303,63 @@ def test_kill_9_loses_nothing_and_run_yes_goes_on(project: Project) -> None:
     assert [(e["attempt"], e["resume"]) for e in rest.of("InvocationStarted", feature="left")] == [(1, True)]
     assert not project.lives(pid_file)
     assert project.orchestrate("status", "--json").document["status"] == "done"
+
+
+def test_killed_at_every_stage_a_run_still_comes_to_its_end_once(project: Project) -> None:
+    project.arrange(diamond.features(), script=diamond.script())
+
+    stages = (
+        "AttemptStarted WorktreePrepared InvocationStarted InvocationFinished WorkSealed ChecksFinished MergeStarted"
+    )
+    for kind in f"{stages} MergeFinished PublishStarted Published AttemptEnded".split():
+        with project.running(*RUN) as run:
+            run.wait_for(kind)
+            run.child.kill()
+    ended = project.orchestrate(*RUN)
+
+    assert ended.code == 0, str(ended)
+    told = report(project)
+    branch = told["run"]["integration_branch"]
+    assert len(project.git("log", "--merges", "--first-parent", "--format=%H", f"main..{branch}").splitlines()) == 4
+    with project.checked_out(branch) as directory:
+        for code in diamond.CHECKS.values():
+            project.python(code, directory)
+    for feature in told["features"]:
+        ends = [i["end"] for attempt in feature["attempts"] for i in attempt["invocations"]]
+        assert ends.count("done") == 1, (feature["id"], ends)
+        assert {a["outcome"] for a in feature["attempts"]} <= {"integrated", "interrupted"}
+
+
+def test_sigterm_ends_the_agents_and_says_so(project: Project) -> None:
+    gate = project.gate("gate")
+    project.arrange(diamond.features()[:1], script={"base": [[diamond.write("base"), *gate.stop]]})
+
+    with project.running(*RUN) as run:
+        gate.reached()
+        run.signal(signal.SIGTERM)
+        ended = run.ended()
+
+    assert ended.code == 143, str(ended)
+    assert ended.lines[-1]["status"] == "interrupted"
+
+
+def test_an_unfinished_run_that_has_moved_is_not_gone_on_with_unasked(project: Project) -> None:
+    gate = project.gate("gate")
+    project.arrange(diamond.features()[:1], script={"base": [[*gate.stop], [diamond.write("base")]]})
+    with project.running(*RUN) as run:
+        gate.reached()
+        run.signal(signal.SIGTERM)
+        run.ended()
+    project.rewrite_features(diamond.features(base={"prompt": "Something else."})[:1])
+
+    refused = project.orchestrate("run", "--yes")
+
+    assert refused.code == 2, str(refused)
+    assert "--resume" in refused.stderr
+    assert "--new" in refused.stderr
+    gate.open()
+    other = project.orchestrate("run", "--new", "--yes", "--json")
+    assert other.of("RunStarted")
 
 
 # ── refusals ─────────────────────────────────────────────────────────────────────────────────────────────────────
