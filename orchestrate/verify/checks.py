@@ -44,14 +44,18 @@ class Place:
 async def run_check(command: Command, place: Place) -> CheckResult:
     """`/bin/sh -c command` with nothing on stdin. A command that cannot be started is a failed check, no exception."""
     started = time.monotonic()
-    with Output(place.artifact, place.redact) as output:
-        try:
-            exit_code, timed_out = await _run(command, place, output)
-        except OSError as problem:
-            output.feed(f"cannot be started: {problem}\n".encode())
-            exit_code, timed_out = None, False
+    output = Output(place.artifact, place.redact)
+    try:
+        exit_code, timed_out = await _run(command, place, output)
         if timed_out:
             output.feed(f"\n[ended after {command.timeout_s:g} s: over its time limit]\n".encode())
+    except OSError as problem:
+        output.feed(f"cannot be started: {problem}\n".encode())
+        exit_code, timed_out = None, False
+    finally:
+        if output.is_flood:
+            await asyncio.to_thread(output.close)
+        output.close()
     return CheckResult(
         name=command.name,
         command=command.run,

@@ -10,7 +10,6 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self
 
 from orchestrate.views.text import clean_block
 
@@ -25,7 +24,7 @@ Redact = Callable[[str], str]
 
 
 class Output:
-    """Sink of one command's bytes. Use as a context manager; read `tail` after it."""
+    """Sink of one command's bytes. Close it in the end; `tail` can be read at any time."""
 
     def __init__(self, path: Path, redact: Redact) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -38,15 +37,9 @@ class Output:
         self._dropped = 0
         self._shown = b""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def feed(self, data: bytes) -> None:
         """Take what was read from the command, any bytes."""
-        self._shown = (self._shown + data)[-4 * SHOWN_BYTES :]
+        self._shown = (self._shown + data)[-2 * SHOWN_BYTES :]
         if self._written >= HEAD_BYTES:
             self._remember(data)
             return
@@ -73,6 +66,11 @@ class Output:
             self._write(part)
         os.close(self._file)
         self._file = -1
+
+    @property
+    def is_flood(self) -> bool:
+        """Closing will take a while: megabytes wait to be searched for secrets."""
+        return self._last_bytes > LONGEST_LINE
 
     @property
     def tail(self) -> str:

@@ -247,6 +247,7 @@ async def test_setup_of_the_integration_worktree_is_repeated_until_it_succeeds(w
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 async def test_many_at_once_never_fail(tmp_path: Path) -> None:
     """16 at a time, 25 rounds, by two performers that share nothing but the repository."""
     repo = Repo.make(tmp_path / "project")

@@ -131,9 +131,10 @@ async def test_secrets_reach_neither_disk_nor_tail(make_shell: Callable[..., She
 
 def test_secrets_in_the_kept_end_of_a_flood_are_taken_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output, "HEAD_BYTES", 100)
-    with Output(tmp_path / "log", lambda text: text.replace("hunter2", "*")) as sink:
-        for number in range(50):
-            sink.feed(b"line %d hun" % number)
-            sink.feed(b"ter2\n")
+    sink = Output(tmp_path / "log", lambda text: text.replace("hunter2", "*"))
+    for number in range(50):
+        sink.feed(b"line %d hun" % number)
+        sink.feed(b"ter2\n")
+    sink.close()
     assert b"hunter2" not in (tmp_path / "log").read_bytes()
     assert sink.tail.endswith("line 49 *")
