@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import sys
 import time
 
 import pytest
@@ -156,6 +157,18 @@ def test_an_event_outside_the_table_is_a_defect() -> None:
         encode(Warned3(1.0, "a", "b", "c"))
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Measured(ev.Event):
+    figures: dict[str, float]
+
+
+def test_a_type_that_no_event_has_used_is_a_defect() -> None:
+    codec = Codec(kinds={"Measured": Measured}, versions={}, upcasters={})
+    with pytest.raises(TypeError, match="no codec for dict"):
+        codec.decode("Measured", 1.0, '{"figures":{}}')
+
+
+@pytest.mark.skipif(sys.gettrace() is not None, reason="traced code is slow")
 def test_it_is_fast() -> None:
     """The events of a common attempt: under 15 µs each, there and back (about 8 on a quiet machine)."""
     attempt = [

@@ -15,6 +15,7 @@ from markdown_it.token import Token
 
 from orchestrate.core import events as ev
 from orchestrate.core.policy import Policy
+from orchestrate.views import report_schema as report_schema_module
 from orchestrate.views.report import build_report, render_json, render_markdown
 from orchestrate.views.report_markdown import GRAPH_LIMIT, SYMBOLS, code, escape, fenced
 from orchestrate.views.report_model import FeatureReport, Report
@@ -50,6 +51,11 @@ def test_the_published_schema_is_the_one_of_the_code() -> None:
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_every_report_is_valid(name: str) -> None:
     VALIDATOR.validate(json.loads(render_json(report_of(name))))
+
+
+def test_a_type_that_no_report_has_used_is_a_defect() -> None:
+    with pytest.raises(TypeError, match="no schema for list"):
+        report_schema_module._schema_of(list[int], {})
 
 
 def test_the_schema_tells_valid_from_invalid() -> None:

@@ -143,6 +143,7 @@ def test_figures_of_a_finished_invocation_are_no_longer_live() -> None:
     assert (attempt.live_cost_usd, attempt.live_tokens.total, attempt.live_turns) == (0.0, 0, 0)
     assert attempt.cost_usd == 0.02
     assert attempt.stopping == "cancelled by a person"
+    assert attempt.head == attempt.base == logs.BASE, "nothing was committed"
 
 
 def test_a_retry_waits_for_its_time_and_counts() -> None:
@@ -230,7 +231,10 @@ def test_a_moved_integration_branch_sends_the_attempt_back_to_the_queue() -> Non
     t.merge("api")
     t.tell(ev.Published(*t._seen("api"), False, commit("elsewhere"), "moved"))
     view = build_view(t.plan, t.events)
-    assert (view.features["api"].status, view.tip) == ("verified", logs.BASE)
+    assert (view.features["api"].status, view.tip) == ("verified", commit("elsewhere"))
+    t.merge("api")
+    t.tell(ev.Published(*t._seen("api"), False, "", "the branch is checked out elsewhere"))
+    assert build_view(t.plan, t.events).tip == commit("elsewhere")
 
 
 def test_what_was_merged_before_a_crash_counts() -> None:
