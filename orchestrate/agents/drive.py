@@ -9,7 +9,6 @@ process tree is alive, and what the agent said until then has been judged.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 from collections.abc import Callable
@@ -334,7 +333,4 @@ class _Run:
         signal_group(self.tree.child.pid, sig)
 
     def _kill(self) -> None:
-        assert self.tree is not None
         self._signal(signal.SIGKILL)
-        with contextlib.suppress(OSError):
-            sweep(self.tree.tag)

@@ -11,11 +11,12 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from orchestrate.core import events as ev
 from orchestrate.core.brief import Brief
-from orchestrate.core.effects import AnyEffect, RunAgent
+from orchestrate.core.effects import AnyEffect, RunAgent, effects_of
 from orchestrate.core.names import AttemptKey, worktree_dir
 from orchestrate.core.plan import Feature
 from orchestrate.errors import OrchestrateError
@@ -27,6 +28,7 @@ from . import claude
 from .codec import AgentRequest, Codec, Ending
 from .drive import Driven, Progress, drive
 from .environment import allowed
+from .salvage import salvage_ending
 from .scripted_codec import ScriptedCodec
 from .settings import AgentSettings
 
@@ -88,6 +90,16 @@ class AgentPerformer:
         else:
             emit(self._finished(effect, driven.ending, started, driven))
 
+    def salvage(self, key: AttemptKey, started: ev.InvocationStarted) -> ev.InvocationFinished:
+        """How an invocation ended whose engine died, from what the agent left. Its process must be dead by now."""
+        effect = next(e for e in effects_of(key.run, started) if isinstance(e, RunAgent))
+        codec = self._codec(self._features[key.feature])
+        output = self._artifact(effect, "jsonl")
+        last_word = output.stat().st_mtime if output.exists() else started.at
+        finished = self._finished(effect, salvage_ending(codec, output), started.at)
+        artifact = str(output) if output.exists() else ""
+        return replace(finished, duration_s=max(0.0, last_word - started.at), artifact=artifact)
+
     # ── the request ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def _prepare(self, effect: RunAgent) -> tuple[Codec, AgentRequest]:
@@ -97,15 +109,11 @@ class AgentPerformer:
         cwd = s.worktrees / worktree_dir(effect.key)
         if not cwd.is_dir():
             raise OrchestrateError(f"the worktree {cwd} is not there", hint="was it removed by hand?")
-        match feature.agent:
-            case "claude":
-                codec: Codec = claude.ClaudeCodec()
-                passed, command = (*claude.PASSED_ON, *s.claude.pass_env), s.claude.command
-            case "scripted":
-                codec = ScriptedCodec()
-                passed, command = s.scripted.pass_env, scripted_command(s.scripted.script)
-            case other:
-                raise OrchestrateError(f"there is no agent `{other}`", hint="see `orchestrate agents`")
+        codec = self._codec(feature)
+        if feature.agent == "scripted":
+            passed, command = s.scripted.pass_env, scripted_command(s.scripted.script)
+        else:
+            passed, command = (*claude.PASSED_ON, *s.claude.pass_env), s.claude.command
         environment = self._environment(effect, feature, passed)
         is_claude = feature.agent == "claude"
         allowed_tools = s.claude.allowed_tools if is_claude else ()
@@ -131,6 +139,15 @@ class AgentPerformer:
             args=s.claude.args if is_claude else (),
             is_root=self._is_root,
         )
+
+    def _codec(self, feature: Feature) -> Codec:
+        match feature.agent:
+            case "claude":
+                return claude.ClaudeCodec()
+            case "scripted":
+                return ScriptedCodec()
+            case other:
+                raise OrchestrateError(f"there is no agent `{other}`", hint="see `orchestrate agents`")
 
     def _environment(self, effect: RunAgent, feature: Feature, passed: tuple[str, ...]) -> dict[str, str]:
         key = effect.key

@@ -28,6 +28,7 @@ class RunMemory:
         self._held: dict[AttemptKey, int] = {}
         self._said: dict[str, str] = {}
         self._failed: dict[str, str] = {}
+        self._invoking: dict[str, ev.InvocationStarted] = {}
 
     def listen(self, event: ev.Event) -> None:
         match event:
@@ -36,8 +37,14 @@ class RunMemory:
                 self._bases[key] = event.base
                 if event.port:
                     self._held[key] = event.port
-            case ev.InvocationFinished(end="done" | "denied"):
-                self._said[event.feature] = event.said
+            case ev.InvocationStarted():
+                self._invoking[event.feature] = event
+            case ev.InvocationFinished():
+                self._invoking.pop(event.feature, None)
+                if event.end in ("done", "denied"):
+                    self._said[event.feature] = event.said
+            case ev.EngineStarted():
+                self._invoking.clear()
             case ev.AttemptEnded():
                 self._held.pop(AttemptKey(self._run, event.feature, event.attempt), None)
                 if event.retry and event.outcome not in ("interrupted", "postponed"):
@@ -48,6 +55,11 @@ class RunMemory:
     def base_of(self, key: AttemptKey) -> str:
         """Commit id that the attempt started from; empty if it was never prepared."""
         return self._bases.get(key, "")
+
+    @property
+    def invoking(self) -> tuple[ev.InvocationStarted, ...]:
+        """Invocations whose end is not in the log."""
+        return tuple(self._invoking.values())
 
     @property
     def ports_held(self) -> Mapping[AttemptKey, int]:

@@ -207,7 +207,9 @@ class _Session:
         finally:
             changed = before.differences(fingerprint(self._order.repository, branch_prefix=prefix))
             if changed:
-                words = f"your repository changed during the run, not by orchestrate's own hand: {', '.join(changed[:10])}"
+                words = (
+                    f"your repository changed during the run, not by orchestrate's own hand: {', '.join(changed[:10])}"
+                )
                 for stored in self._log.append(self._run, [ev.Warned(self._clock.now(), "", words)]):
                     follower.on_stored(stored)
             report = self._write_report()
@@ -219,24 +221,27 @@ class _Session:
         process.prepare_loop()
         settings = self._order.loaded.settings
         policy = Policy(settings.max_parallel, settings.limits.max_cost_usd, settings.retry_backoff_seconds)
-        async with LocalDispatcher(self._performers(), slots=policy.max_parallel) as dispatcher:
+        performers, agent = self._performers()
+        async with LocalDispatcher(performers, slots=policy.max_parallel) as dispatcher:
             engine = Engine(
                 state, policy, log=self._log, clock=self._clock, dispatcher=dispatcher,
                 listener=lambda stored: self._hear(stored, follower),
             )  # fmt: skip
             with stop_on_signals(self._run, engine.tell, self._clock, follower.say) as signals:
-                await engine.run(*self._beginning())
+                await engine.run(*self._beginning(agent))
         return signals.last
 
     def _hear(self, stored: Stored, follower: Follower) -> None:
         self._memory.listen(stored.event)
         follower.on_stored(stored)
 
-    def _beginning(self) -> Sequence[ev.Event]:
+    def _beginning(self, agent: AgentPerformer) -> Sequence[ev.Event]:
+        """How this engine came to be, and what became of the agents of the one before it."""
         order, now = self._order, self._clock.now()
         engine = ev.EngineStarted(now, os.getpid(), socket.gethostname(), __version__)
         if self._past:
-            return (engine,)
+            cut_off = self._memory.invoking
+            return (*(agent.salvage(AttemptKey(self._run, e.feature, e.attempt), e) for e in cut_off), engine)
         branch = integration_branch(self._run, order.loaded.settings.branch_prefix)
         started = ev.RunStarted(
             now, self._run, order.loaded.project_name, self._base, order.base.name, branch,
@@ -244,7 +249,7 @@ class _Session:
         )  # fmt: skip
         return (started, engine)
 
-    def _performers(self) -> Mapping[type[fx.Effect], Performer]:
+    def _performers(self) -> tuple[Mapping[type[fx.Effect], Performer], AgentPerformer]:
         order, loaded = self._order, self._order.loaded
         settings, features = loaded.settings, self._plan.features
         redactor = Redactor({**secret_values(order.environ), **secret_values(dict(settings.env))})
@@ -283,7 +288,7 @@ class _Session:
         }
         missing = set(get_args(fx.AnyEffect)) - performers.keys() - {fx.StopWork}
         assert not missing, f"nobody performs {missing}"
-        return performers
+        return performers, agent
 
     def _write_report(self) -> Report:
         events = [stored.event for stored in self._log.read(self._run)]

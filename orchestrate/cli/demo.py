@@ -39,7 +39,9 @@ def demo(
     try:
         build_demo(directory, environ)
     except OSError as failed:
-        raise OrchestrateError(f"the demo repository could not be made: {failed}", hint="orchestrate doctor") from failed
+        raise OrchestrateError(
+            f"the demo repository could not be made: {failed}", hint="orchestrate doctor"
+        ) from failed
     tour = _Tour(session, directory, environ)
     tour.say(f"A small program and a plan for it, in {directory}")
     if code := tour.orchestrate("plan"):

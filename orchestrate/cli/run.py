@@ -46,7 +46,9 @@ def run(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Show the plan and stop.")] = False,
     progress: Annotated[Progress, typer.Option("--progress", help="How to show what happens.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines, the last one the result.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print events as JSON lines, the last one the result.")
+    ] = False,
 ) -> ExitCode:
     """Run the plan: agents at work, checks, one green branch.
 

@@ -105,8 +105,15 @@ def effects_of(run: str, event: ev.Event) -> tuple[AnyEffect, ...]:
         case ev.InvocationStarted():
             return (
                 RunAgent(
-                    eid, key, event.invocation, event.phase, event.session, event.resume,
-                    event.timeout_s, event.max_cost_usd, event.feedback,
+                    eid,
+                    key,
+                    event.invocation,
+                    event.phase,
+                    event.session,
+                    event.resume,
+                    event.timeout_s,
+                    event.max_cost_usd,
+                    event.feedback,
                 ),
             )
         case ev.SealStarted():

@@ -25,7 +25,9 @@ InvocationEnd = Literal[
 ]
 """How one agent process ended."""
 
-Outcome = Literal["integrated", "failed", "no_changes", "conflicted", "cancelled", "skipped", "interrupted", "postponed"]
+Outcome = Literal[
+    "integrated", "failed", "no_changes", "conflicted", "cancelled", "skipped", "interrupted", "postponed"
+]
 """How one attempt ended. `interrupted` (by us) and `postponed` (waits for its dependencies) do not count as tries."""
 
 RunEnd = Literal["done", "incomplete", "limit", "interrupted", "halted"]

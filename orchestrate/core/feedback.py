@@ -15,7 +15,9 @@ def after_checks(checks: tuple[ev.CheckResult, ...]) -> str:
     parts = []
     for check in failed:
         how = "ran out of time" if check.timed_out else f"exit code {check.exit_code}"
-        parts.append(f"Check `{check.name}` failed ({how}).\nCommand: {check.command}\nOutput:\n{_end(check.tail, share)}")
+        parts.append(
+            f"Check `{check.name}` failed ({how}).\nCommand: {check.command}\nOutput:\n{_end(check.tail, share)}"
+        )
     return "\n\n".join(parts)[:LIMIT]
 
 

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 ID_PATTERN = re.compile(r"[a-z0-9](?:(?:[a-z0-9_-]|\.(?!\.)){0,61}[a-z0-9])?", re.IGNORECASE)
 """Stricter than git's own rule, which accepts `-D`, `$(id)`, `HEAD` and U+202E."""
 
-RESERVED = frozenset({"head", "all", "none", "integration", "con", "prn", "aux", "nul"}
-                     | {f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)})
+RESERVED = frozenset(
+    {"head", "all", "none", "integration", "con", "prn", "aux", "nul"}
+    | {f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)}
+)
 
 DEFAULT_PREFIX = "orch"
 PRIVATE_REFS = "refs/orchestrate"
@@ -92,7 +94,7 @@ def parse_attempt_branch(branch: str, prefix: str = DEFAULT_PREFIX) -> AttemptKe
     head = f"{prefix}/"
     if not branch.startswith(head):
         return None
-    parts = branch[len(head):].split("/")
+    parts = branch[len(head) :].split("/")
     if len(parts) != 4 or parts[1] != "feature":
         return None
     return parse_attempt_key(f"{parts[0]}/{parts[2]}/{parts[3]}")

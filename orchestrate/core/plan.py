@@ -105,9 +105,7 @@ class Plan:
         return max(self.critical_s, self.work_s / max(1, parallel))
 
 
-def build_plan(
-    features: Iterable[Feature], *, start_on: StartOn = "verified", schedule: Schedule = "ready"
-) -> Plan:
+def build_plan(features: Iterable[Feature], *, start_on: StartOn = "verified", schedule: Schedule = "ready") -> Plan:
     """Features → plan. Ids are unique and dependencies known (the loader reported those already).
 
     Raises CycleError, with the cycle in its message.

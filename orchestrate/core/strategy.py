@@ -113,7 +113,9 @@ def _after_seal(f: Feature, a: Attempt, sealed: ev.WorkSealed) -> Step:
         denials = a.past[-1].denials
         if denials:
             return GiveUp("failed", f"permission denied: {', '.join(denials[:5])}", final=True)
-        return _rework(f, a, feedback.after_no_change(denials), GiveUp("no_changes", "the agent changed nothing", final=True))
+        return _rework(
+            f, a, feedback.after_no_change(denials), GiveUp("no_changes", "the agent changed nothing", final=True)
+        )
     if sealed.out_of_scope:
         breach = f"changed files outside of `touches`: {', '.join(sealed.out_of_scope[:5])}"
         return _rework(f, a, feedback.after_breach(sealed.out_of_scope, f.touches), GiveUp("failed", breach))

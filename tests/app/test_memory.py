@@ -12,7 +12,14 @@ RUN = "20260102-030405-beef"
 PLAN = build_plan(
     [
         Feature("api", "The API", "Build it.", creates=("Api class",)),
-        Feature("web", "The web", "Show it.", depends_on=("api",), verify=(Command("unit", "pytest -q"),), uses=("Api class",)),
+        Feature(
+            "web",
+            "The web",
+            "Show it.",
+            depends_on=("api",),
+            verify=(Command("unit", "pytest -q"),),
+            uses=("Api class",),
+        ),
     ]
 )
 WEB = AttemptKey(RUN, "web", 1)

@@ -20,7 +20,12 @@ from orchestrate.ports import Emit, Stored
 from tests.simulation.sim import RUN, World, replay
 
 DIAMOND = build_plan(
-    [Feature("a"), Feature("b", depends_on=("a",)), Feature("c", depends_on=("a",)), Feature("d", depends_on=("b", "c"))]
+    [
+        Feature("a"),
+        Feature("b", depends_on=("a",)),
+        Feature("c", depends_on=("a",)),
+        Feature("d", depends_on=("b", "c")),
+    ]
 )
 
 
@@ -59,7 +64,7 @@ class Instant:
 
 
 def performers(one: Instant) -> dict[type[fx.Effect], Instant]:
-    return {kind: one for kind in get_args(fx.AnyEffect)}
+    return dict.fromkeys(get_args(fx.AnyEffect), one)
 
 
 async def drive(plan: Plan, log: Log, one: Instant) -> Engine:
