@@ -155,9 +155,11 @@ def _read(path: Path) -> Owner:
 
 
 def _refusal(other: Owner) -> OrchestrateError:
-    run = f"run {other.run}" if other.run else "a run of this repository"
+    what = f"run {other.run} is being driven by" if other.run else "this repository is in use:"
+    if not other.run and other.command:
+        what = f"`{other.command}` is at work on this repository:"
     stop = f"; to stop it: kill -INT {other.pid}" if other.pid and other.host == socket.gethostname() else ""
-    return OrchestrateError(f"{run} is being driven by {other}", hint=f"watch it: orchestrate status{stop}")
+    return OrchestrateError(f"{what} {other}", hint=f"watch it: orchestrate status{stop}")
 
 
 def _unlockable(path: Path, error: OSError) -> OrchestrateError:

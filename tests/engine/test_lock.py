@@ -85,6 +85,13 @@ def test_a_second_engine_is_refused_with_the_name_of_the_first(path: Path) -> No
     assert f"kill -INT {engine.pid}" in refusal.value.hint
 
 
+def test_a_command_that_drives_no_run_is_named_by_its_words(path: Path) -> None:
+    words = "`orchestrate cleanup` is at work on this repository: pid"
+    cleaner = this_process(run="", command="orchestrate cleanup", since=1.0)
+    with acquire(path, cleaner), pytest.raises(OrchestrateError, match=words):
+        acquire(path, me())
+
+
 def test_nobody_is_there_before_the_first_engine(path: Path) -> None:
     assert owner(path) is None
     assert not path.parent.exists(), "looking makes nothing"
@@ -213,7 +220,7 @@ def test_a_note_that_cannot_be_read_does_not_open_the_lock(path: Path, note: byt
         path.write_bytes(note)
         noted = owner(path)
         assert noted is not None and noted.pid == 0
-        with pytest.raises(OrchestrateError, match="a run of this repository is being driven by another engine"):
+        with pytest.raises(OrchestrateError, match="this repository is in use: another engine"):
             acquire(path, me())
     assert owner(path) is None
 
