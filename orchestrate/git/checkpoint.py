@@ -72,10 +72,16 @@ async def snapshot_tree(inside: Git, index: Path, status: Status) -> str:
 
 async def tips_of(git: Git, *refs: str) -> tuple[str, ...]:
     """What each full ref name points at; empty where there is none. One process."""
-    wanted = [ref for ref in refs if ref]
-    done = await git.run("for-each-ref", "--format=%(refname)%00%(objectname)", *wanted)
-    found = dict(line.split("\0") for line in os.fsdecode(done.stdout).splitlines())
+    found = await tips_under(git, *(ref for ref in refs if ref))
     return tuple(found.get(ref, "") for ref in refs)
+
+
+async def tips_under(git: Git, *prefixes: str) -> dict[str, str]:
+    """Full name → object id of every ref that is one of `prefixes` or lies below one."""
+    done = await git.run("for-each-ref", "--format=%(refname)%00%(objectname)", *prefixes)
+    return {
+        name: commit for name, _, commit in (line.partition("\0") for line in os.fsdecode(done.stdout).splitlines())
+    }
 
 
 async def _checkpoint(git: Git, key: AttemptKey, tree: str, heads: Sequence[str], before: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Literal
 
@@ -26,7 +26,7 @@ from orchestrate.core.names import (
 )
 from orchestrate.errors import OrchestrateError
 
-from .checkpoint import keep, snapshot_tree, tips_of
+from .checkpoint import keep, snapshot_tree, tips_under
 from .link import INTEGRATION, Link, find_link, integration_key, links, mend_link, processes_inside
 from .locking import FileLock
 from .repository import Repository
@@ -84,7 +84,8 @@ class _Found:
 
 @dataclass(frozen=True, slots=True)
 class _Survey:
-    """What all items share. holders: full ref name → its short form, in the order in which they are named."""
+    """What all items share, asked for once. tips: full ref name → commit. held: full ref name → those tips of ours that
+    it holds. inside: worktree → process that works in it. elsewhere: branch → the user's checkout that stands on it."""
 
     repository: Repository
     mode: Mode
@@ -92,7 +93,8 @@ class _Survey:
     merged_into: tuple[str, ...]
     inside: Mapping[Path, int]
     elsewhere: Mapping[str, Path]
-    private: frozenset[str] = field(default_factory=frozenset)
+    tips: Mapping[str, str]
+    held: Mapping[str, frozenset[str]]
 
 
 async def survey(
@@ -109,11 +111,15 @@ async def survey(
     """
     found, elsewhere = await _collect(repository, branch_prefix)
     paths = [item.link.path for item in found.values() if item.link]
-    private = (await repository.git.run("for-each-ref", "--format=%(refname)", PRIVATE_REFS)).stdout
+    ours = f"refs/heads/{branch_prefix}/"
+    tips = await tips_under(repository.git, ours, PRIVATE_REFS, *merged_into)
+    meeting = [f"refs/heads/{integration_branch(key.run, branch_prefix)}" for key in found]
+    held = {
+        ref: await _held_by(repository, ref, ours) for ref in dict.fromkeys([*merged_into, *meeting]) if ref in tips
+    }
     shared = _Survey(
-        repository, mode, branch_prefix, tuple(merged_into), processes_inside(paths), elsewhere,
-        frozenset(os.fsdecode(private).splitlines()),
-    )  # fmt: skip
+        repository, mode, branch_prefix, tuple(merged_into), processes_inside(paths), elsewhere, tips, held
+    )
     keys = sorted(found, key=lambda key: (key.run, key.feature, key.attempt))
     parts = [(key, part) for key in keys if run in ("", key.run) for part in _parts(key, found[key])]
     return tuple([await _judge(shared, key, part) for key, part in parts])
@@ -229,7 +235,7 @@ async def _look_inside(shared: _Survey, item: Item, link: Link) -> tuple[Item, s
 
 async def _is_saved(shared: _Survey, git: Git, link: Link, key: AttemptKey) -> bool:
     ref = checkpoint_ref(key)
-    if ref not in shared.private:
+    if ref not in shared.tips:
         return False
     tree = await snapshot_tree(git, link.index, await read_status(git))
     return await git.line("rev-parse", f"{ref}^{{tree}}") == tree
@@ -250,11 +256,22 @@ async def _holder(shared: _Survey, item: Item) -> str:
     private = checkpoint_ref(item.key)
     own = f"refs/heads/{integration_branch(item.key.run, shared.prefix)}"
     candidates = [*shared.merged_into, *([] if item.is_integration and item.branch else [own]), private]
-    git = shared.repository.git
-    for ref, commit in zip(candidates, await tips_of(git, *candidates), strict=True):
-        if commit and wanted and all([await git.is_ancestor(one, commit) for one in wanted]):
+    for ref in candidates:
+        if ref in shared.tips and wanted and all([await _holds(shared, ref, commit) for commit in wanted]):
             return ref
     return ""
+
+
+async def _holds(shared: _Survey, ref: str, commit: str) -> bool:
+    if commit in shared.held.get(ref, ()):
+        return True
+    return await shared.repository.git.is_ancestor(commit, shared.tips[ref])
+
+
+async def _held_by(repository: Repository, ref: str, under: str) -> frozenset[str]:
+    """Tips of the refs under a prefix that are reachable from `ref`: one process for all of them."""
+    out = await repository.git.run("for-each-ref", f"--merged={ref}", "--format=%(objectname)", under)
+    return frozenset(out.stdout.decode("ascii").split())
 
 
 def _verdict(mode: Mode, item: Item) -> tuple[bool, str]:
@@ -310,5 +327,6 @@ async def _remove_worktree(repository: Repository, path: Path) -> None:
         mend_link(link)
         await asyncio.to_thread(make_writable, path)
     await repository.git.run("worktree", "remove", "--force", "--", str(path))
-    if path.parent.is_dir() and not any(path.parent.iterdir()):
-        path.parent.rmdir()
+    for above in (path.parent, repository.default_worktrees_dir):
+        if above.is_dir() and not any(above.iterdir()):
+            above.rmdir()
