@@ -173,13 +173,11 @@ def plan_lines(view: PlanView, *, width: int = 80, ascii_only: bool = False, ful
 def _head_lines(view: PlanView, width: int) -> Iterator[str]:
     plan = view.plan
     many = len(plan.features)
-    of_all = f" of {view.listed:,}" if view.listed != many else ""
+    features = count_of(many, "feature") if many == view.listed else f"{many:,} of {count_of(view.listed, 'feature')}"
     project = clean(view.project)
-    yield clip(
-        f"{project + ': ' if project else ''}{many:,}{of_all} {'feature' if many == 1 else 'features'} in "
-        f"{count_of(len(plan.waves), 'wave')}, {count_of(view.parallel, 'agent')} at a time",
-        width,
-    )
+    agents = count_of(view.parallel, "agent")
+    title = f"{features} in {count_of(len(plan.waves), 'wave')}, {agents} at a time"
+    yield clip(f"{project}: {title}" if project else title, width)
     rows = [
         ("base", f"{view.base_branch} at {view.base[:10]}" if view.base_branch != view.base else view.base[:10]),
         ("branches", f"{view.branch('<id>')}, meeting in {view.integration_branch}"),

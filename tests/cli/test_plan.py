@@ -241,6 +241,6 @@ def test_ten_thousand_features(tmp_path: Path) -> None:
         timeout=30,
         check=True,
     )
-    assert "10,000 features" in done.stdout
+    assert "10000 features" in done.stdout
     assert len(done.stdout.splitlines()) < 60
     assert "--full lists them one by one" in done.stdout
