@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from orchestrate.cli import complete
 from orchestrate.cli.context import Session
-from orchestrate.cli.options import JsonOption, RunOption, YesOption
+from orchestrate.cli.options import JsonOption, YesOption
 from orchestrate.cli.printer import Printer
 from orchestrate.cli.recorded import Recorded, open_recorded
 from orchestrate.core import events as ev
@@ -32,7 +33,10 @@ def cleanup(
     merged: Annotated[bool, typer.Option("--merged", help="What is merged already. [default]")] = False,
     everything: Annotated[bool, typer.Option("--all", help="All; unmerged work is kept under a private ref.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say what would go, and what stays.")] = False,
-    run: RunOption = None,
+    run: Annotated[
+        str | None,
+        typer.Option("--run", metavar="RUN", help="Only this run's. [default: all]", autocompletion=complete.runs),
+    ] = None,
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> ExitCode:
@@ -41,9 +45,9 @@ def cleanup(
     Says first what goes and what stays and why. Nothing is removed whose work could not be found again.
 
     \b
-      orchestrate cleanup --merged    what is in the integration branch, or in yours
+      orchestrate cleanup --merged    what is in a branch that stays
       orchestrate cleanup --dry-run   only look
-      orchestrate cleanup --all       everything; unmerged work stays in refs/orchestrate/
+      orchestrate cleanup --all       everything; work stays in refs/orchestrate/
     """
     if merged and everything:
         raise OrchestrateError("--merged and --all contradict each other", hint="leave one of them out")
@@ -124,7 +128,8 @@ def _show_verdicts(printer: Printer, items: Sequence[Item]) -> None:
     size = sum(item.size_bytes for item in goes_away)
     worktrees = count_of(sum(item.path is not None for item in goes_away), "worktree")
     branches = count_of(sum(bool(item.branch) for item in goes_away), "branch", "branches")
-    out.line(f"{worktrees} ({render_size(size)}) and {branches} can go; {len(items) - len(goes_away)} stay")
+    stay = len(items) - len(goes_away)
+    out.line(f"{worktrees} ({render_size(size)}) and {branches} can go; {stay} {'stays' if stay == 1 else 'stay'}")
 
 
 def _show_outcome(printer: Printer, removals: Sequence[Removal]) -> None:

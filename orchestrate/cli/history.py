@@ -61,7 +61,13 @@ def history(
     ] = SHOWN,
     as_json: JsonOption = False,
 ) -> None:
-    """All runs of this repository, newest first."""
+    """All runs of this repository, newest first.
+
+    \b
+      orchestrate history             the newest twenty
+      orchestrate history -n 3        only so many
+      orchestrate history --json      for programs
+    """
     now = SystemClock().now()
     with open_recorded(session.start, session.environ) as recorded:
         driver = owner(recorded.state.engine_lock)

@@ -28,8 +28,8 @@ def report(
 
     \b
       orchestrate report              how the newest run ended
-      orchestrate report --md         to read, or to paste into a pull request
-      orchestrate report --json       for programs (schema: orchestrate schema report)
+      orchestrate report --md         to read, or for a pull request
+      orchestrate report --json       for programs; see: orchestrate schema report
     """
     if as_json and as_markdown:
         raise OrchestrateError("--json and --md contradict each other", hint="leave one of them out")

@@ -41,7 +41,7 @@ def headline(view: RunView, now: float, *, is_driven: bool) -> str:
     spent = render_money(view.cost_usd, estimated=view.cost_estimated)
     took = render_duration(elapsed_s(view, view.last_at if broke_off else now))
     done, total = view.count("integrated"), len(view.features)
-    why = f" ({first_line(view.why)})" if view.why else ""
+    why = f" ({first_line(view.why)})" if view.why and view.status != "incomplete" else ""
     return f"run {view.run} {verb}{why}: {done} of {count_of(total, 'feature')} integrated in {took} for {spent}"
 
 

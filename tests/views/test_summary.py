@@ -1,0 +1,90 @@
+"""A run in a few sentences."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrate.core import events as ev
+from orchestrate.views.run import RunView, build_view
+from orchestrate.views.summary import elapsed_s, headline, next_commands, result_document, status_document, troubles
+from tests.support.logs import (
+    BRANCH,
+    RUN,
+    START,
+    Scenario,
+    cancelled,
+    conflict,
+    failed_and_skipped,
+    happy_diamond,
+    limit,
+    restart,
+    rework,
+)
+
+
+def view_of(scenario: Scenario, *more: ev.Event) -> RunView:
+    return build_view(scenario.plan, [*scenario.events, *more])
+
+
+def cut(scenario: Scenario, count: int) -> RunView:
+    """As it stood after so many events."""
+    return build_view(scenario.plan, scenario.events[:count])
+
+
+@pytest.mark.parametrize(
+    ("view", "is_driven", "said"),
+    [
+        (view_of(rework()), False, "is done: 1 of 1 feature integrated in 1:28 for ~$0.35"),
+        (view_of(limit()), False, "was stopped by a limit (usage limit reached): 0 of 3 features integrated in "),
+        (cut(happy_diamond(), 10), True, "is running: 0 of 4 features integrated in "),
+        (cut(happy_diamond(), 10), False, "broke off: 0 of 4 features integrated in "),
+        (view_of(conflict()), False, "ended: 1 of 3 features integrated in "),
+    ],
+)
+def test_the_headline(view: RunView, is_driven: bool, said: str) -> None:
+    assert headline(view, START + 5000.0, is_driven=is_driven).startswith(f"run {RUN} {said}")
+
+
+def test_time_counts_only_while_an_engine_is_there() -> None:
+    view = view_of(restart())
+    assert view.ended_at is not None
+    assert elapsed_s(view, 0.0) == view.ended_at - START - view.down_s
+    assert view.down_s >= 3600.0
+    assert elapsed_s(build_view(view.plan, []), 50.0) == 0.0
+
+
+def test_troubles_name_each_that_went_wrong_but_not_what_was_skipped_for_it() -> None:
+    assert troubles(view_of(failed_and_skipped())) == [("db", "failed", "checks failed: tests")]
+    assert troubles(view_of(conflict())) == [("web", "conflicted", "conflicts in app.py, we`ird|.py")]
+    assert troubles(view_of(cancelled())) == [("api", "cancelled", "cancelled by a person")]
+    assert troubles(view_of(happy_diamond())) == []
+
+
+@pytest.mark.parametrize(
+    ("view", "is_driven", "commands"),
+    [
+        (view_of(happy_diamond()), False, [f"git merge {BRANCH}", "orchestrate cleanup --merged"]),
+        (view_of(failed_and_skipped()), False, ["orchestrate logs db", "orchestrate run --failed"]),
+        (view_of(limit()), False, ["orchestrate run --resume"]),
+        (cut(happy_diamond(), 5), True, ["orchestrate logs db -f"]),
+        (cut(happy_diamond(), 2), True, []),
+        (cut(happy_diamond(), 5), False, ["orchestrate run --resume"]),
+        (
+            view_of(limit(), ev.RunEnded(START + 9999.0, "halted", "not signed in")),
+            False,
+            ["orchestrate doctor", "orchestrate run --resume"],
+        ),
+    ],
+)
+def test_what_to_type_next(view: RunView, is_driven: bool, commands: list[str]) -> None:
+    assert next_commands(view, is_driven=is_driven) == commands
+
+
+def test_documents_name_every_feature_and_every_cent() -> None:
+    view = view_of(failed_and_skipped())
+    document = status_document(view, START + 1.0, engine=None)
+    assert [feature["id"] for feature in document["features"]] == list(view.plan.features)
+    assert document["cost_usd"] == round(sum(feature["cost_usd"] for feature in document["features"]), 6) > 0
+    assert sum(document["counts"].values()) == 4
+    result = result_document(view, "/r.json")
+    assert (result["kind"], result["cost_usd"], result["report"]) == ("result", document["cost_usd"], "/r.json")
