@@ -7,6 +7,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 from orchestrate.core.effects import AnyEffect, Effect
 from orchestrate.core.events import Event
@@ -42,7 +43,7 @@ class LocalDispatcher:
         self._slots = slots
         self._jobs: dict[str, _Job] = {}
 
-    async def __aenter__(self) -> LocalDispatcher:
+    async def __aenter__(self) -> Self:
         self._group = asyncio.TaskGroup()
         await self._group.__aenter__()
         return self
@@ -58,14 +59,14 @@ class LocalDispatcher:
             return
         job = self._jobs[effect.id] = _Job(effect)
         job.task = self._group.create_task(self._perform(job))
-        job.task.add_done_callback(lambda task: job.close())  # also when it is cancelled before its first step
+        job.task.add_done_callback(lambda _: job.close())  # also when it is cancelled before its first step
 
     async def _perform(self, job: _Job) -> None:
         try:
             await self._performers[type(job.effect)].perform(job.effect, job.report)
         except asyncio.CancelledError:
             job.report(EffectEnd("cancelled", job.why))
-        except Exception as bug:  # a defect in a performer costs its own effect, never the run
+        except Exception as bug:  # noqa: BLE001 - a defect in a performer costs its own effect, never the run
             _log.exception("effect %s", job.effect.id)
             job.report(EffectEnd("failed", f"internal error: {type(bug).__name__}: {bug}"))
         else:

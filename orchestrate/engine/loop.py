@@ -33,7 +33,7 @@ class Engine:
         log: EventLog,
         clock: Clock,
         dispatcher: Dispatcher,
-        listener: Listener = lambda stored: None,
+        listener: Listener = lambda _: None,
     ) -> None:
         self.state = state
         self._policy = policy

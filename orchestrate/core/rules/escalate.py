@@ -9,7 +9,7 @@ from orchestrate.core.state import RunState
 from .made import NOTHING, Decided
 
 
-def escalate_loss(s: RunState, p: Policy, now: float) -> Decided:
+def escalate_loss(s: RunState, _p: Policy, now: float) -> Decided:
     if s.stop == "cancel":
         for stage, fids in s.stages.items():
             for fid in fids:

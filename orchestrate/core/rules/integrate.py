@@ -12,7 +12,7 @@ from orchestrate.core.state import RunState
 from .made import NOTHING, Decided
 
 
-def integrate_next(s: RunState, p: Policy, now: float) -> Decided:
+def integrate_next(s: RunState, _p: Policy, now: float) -> Decided:
     for fid in s.stages[Stage.MERGED]:
         a = s.attempt(fid)
         if a.stopping is None and a.merge is not None:
