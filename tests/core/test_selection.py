@@ -124,7 +124,9 @@ def test_unmet_needs() -> None:
 
 
 def test_unmet_need_is_refused_with_what_to_add() -> None:
-    with pytest.raises(OrchestrateError, match="d needs b; d needs c: neither selected nor part of the base") as refused:
+    with pytest.raises(
+        OrchestrateError, match="d needs b; d needs c: neither selected nor part of the base"
+    ) as refused:
         narrowed(PLAN, ("d", "e"))
     assert "+d" in refused.value.hint
     with pytest.raises(OrchestrateError, match="d needs c"):
