@@ -238,7 +238,8 @@ class _Session:
     def _beginning(self, agent: AgentPerformer) -> Sequence[ev.Event]:
         """How this engine came to be, and what became of the agents of the one before it."""
         order, now = self._order, self._clock.now()
-        engine = ev.EngineStarted(now, os.getpid(), socket.gethostname(), __version__)
+        parallel = order.loaded.settings.max_parallel
+        engine = ev.EngineStarted(now, os.getpid(), socket.gethostname(), __version__, parallel)
         if self._past:
             cut_off = self._memory.invoking
             return (*(agent.salvage(AttemptKey(self._run, e.feature, e.attempt), e) for e in cut_off), engine)
@@ -292,8 +293,7 @@ class _Session:
 
     def _write_report(self) -> Report:
         events = [stored.event for stored in self._log.read(self._run)]
-        parallel = self._order.loaded.settings.max_parallel
-        report = build_report(events, self._plan, now=self._clock.now(), parallel=parallel)
+        report = build_report(events, self._plan, now=self._clock.now())
         write_atomically(self._files.report_json(self._run), render_json(report))
         write_atomically(self._files.report_markdown(self._run), render_markdown(report))
         return report

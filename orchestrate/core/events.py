@@ -103,6 +103,8 @@ class EngineStarted(Event):
     pid: int
     host: str = ""
     version: str = ""
+    parallel: int = 0
+    """Slots for attempts; 0 in logs that do not say."""
 
 
 @dataclass(frozen=True, slots=True)

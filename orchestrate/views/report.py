@@ -32,7 +32,8 @@ def build_report(events: Iterable[ev.Event], plan: Plan, *, now: float, parallel
 
 def report_of(view: RunView, *, now: float, parallel: int | None = None) -> rm.Report:
     """The same from a view that was kept up to date."""
-    timeline = build_timeline(view, now=now, parallel=parallel)
+    known = parallel or max((engine.parallel for engine in view.engines), default=0)
+    timeline = build_timeline(view, now=now, parallel=known or None)
     costs = build_costs(view)
     end = view.ended_at if view.ended_at is not None else max(now, view.last_at)
     features = tuple(_feature(view, feature, end) for feature in view.features.values())
