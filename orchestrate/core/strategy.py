@@ -68,7 +68,8 @@ def single(f: Feature, a: Attempt) -> Step:
 
 def _after_invocation(f: Feature, a: Attempt, last: Invoked) -> Step:
     if last.session_lost:
-        if sum(i.session_lost for i in a.past) > retry.BREAKDOWN_LIMIT:
+        # A session that we cut off before it had begun says nothing against the agent.
+        if sum(i.session_lost and i.end != "interrupted" for i in a.past) > retry.BREAKDOWN_LIMIT:
             return GiveUp("failed", last.why or "the agent keeps losing its session")
         return Invoke("edit", fresh=True)
     match last.end:

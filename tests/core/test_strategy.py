@@ -59,6 +59,7 @@ def test_the_first_step_is_work_in_a_new_session() -> None:
         ([invoked("timed_out", why="too long")], GiveUp("failed", "too long")),
         ([invoked("incomplete")] * 2, GiveUp("failed", "the agent did not finish within its limits")),
         ([invoked("crashed", session_lost=True)], Invoke("edit", fresh=True)),
+        ([invoked("interrupted", session_lost=True)] * 9, Invoke("edit", fresh=True)),
         ([invoked("done", session_lost=True)] * 3, GiveUp("failed", "the agent keeps losing its session")),
         ([invoked("done", session_lost=True, why="no such session")] * 3, GiveUp("failed", "no such session")),
     ],

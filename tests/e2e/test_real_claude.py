@@ -35,11 +35,12 @@ def test_a_diamond_with_a_check_that_is_mended_in_the_same_session(
     with_claude: Project, claude: Path, agent_api: AgentApi
 ) -> None:
     project = with_claude
-    commits = Answer(tools=(runs("git add -A && git commit -q -m 'By my own hand'"), runs("echo $ANTHROPIC_API_KEY")))
+    commits = Answer(tools=(runs("git add -A && git commit -q -m 'By my own hand'"),))
+    blabs = Answer(text=f"It is done, and by the way, I saw {ENVIRONMENT['ANTHROPIC_API_KEY']}.")
     wrong = Answer(tools=(writes("right.py", "RIGHT = 0\n"),), usage={"output_tokens": 7000})
     routes = {
         "base": agent_api.play("base", does("base"), DONE),
-        "left": agent_api.play("left", does("left"), commits, DONE),
+        "left": agent_api.play("left", does("left"), commits, blabs),
         "right": agent_api.play("right", wrong, DONE, does("right"), Answer(text="Now it is right.")),
         "top": agent_api.play("top", does("top"), DONE),
     }
@@ -79,8 +80,9 @@ def test_a_diamond_with_a_check_that_is_mended_in_the_same_session(
         counted = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
         assert [spent["tokens"][kind] for kind in tokens] == [usage[kind] for kind in counted]
 
-    # What the agent told of the key went to nobody else.
-    assert ENVIRONMENT["ANTHROPIC_API_KEY"] in agent_api.of("left")[-1].tool_results[-1]
+    # The key that one of them let out is written nowhere.
+    assert "by the way, I saw [REDACTED" in project.orchestrate("logs", "left").stdout
+    assert ENVIRONMENT["ANTHROPIC_API_KEY"] not in ended.stdout
     kept = [file for file in (project.root / ".git").rglob("*") if file.is_file()]
     assert not [file for file in kept if ENVIRONMENT["ANTHROPIC_API_KEY"].encode() in file.read_bytes()]
 
