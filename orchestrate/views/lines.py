@@ -29,6 +29,9 @@ QUIET_S = 30.0
 WHY_WIDTH = 160
 """Characters of a reason in one line; the report has it whole."""
 
+NAME_WIDTH = 40
+"""Characters of a check's name: a check without a name is called by its whole command."""
+
 Tone = Literal["plain", "good", "bad", "caution", "dim"]
 
 UNCOUNTED: frozenset[ev.Outcome] = frozenset({"interrupted", "postponed"})
@@ -294,7 +297,9 @@ def failed_checks(checks: tuple[ev.CheckResult, ...], error: str) -> str:
         "timed out" if check.timed_out else f"exit {check.exit_code}" if check.exit_code is not None else "no exit code"
     )
     others = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
-    return _because(f"check {check.name} failed ({how}){others}", last_line(check.tail))
+    return _because(
+        f"check {shorten(first_line(check.name), NAME_WIDTH)} failed ({how}){others}", last_line(check.tail)
+    )
 
 
 def listed(names: tuple[str, ...], most: int = 3) -> str:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from orchestrate.views.attempts import AttemptView
 from orchestrate.views.figures import count_of, first_line, render_duration
+from orchestrate.views.lines import failed_checks
 from orchestrate.views.run import FeatureView, RunView, Status, waits_for
 
 Tone = Literal["plain", "strong", "dim", "good", "bad", "busy", "caution"]
@@ -108,9 +109,19 @@ def last_words(view: RunView, feature: FeatureView, now: float) -> str:
             sealed = attempt.sealed
             return f"{count_of(sealed.changed, 'file')} +{sealed.insertions} -{sealed.deletions}"
         case "failed" | "conflicted" | "no_changes" | "cancelled" | "skipped":
-            return first_line(feature.why)
+            return reason_of(feature)
         case _:
             return ""
+
+
+def reason_of(feature: FeatureView) -> str:
+    """Why its last attempt ended, in one line; of failed checks the last thing that they said."""
+    attempt = feature.attempt
+    if attempt is not None and attempt.rounds and feature.outcome == "failed":
+        last = attempt.rounds[-1]
+        if not last.ok and all(last.at >= invocation.started.at for invocation in attempt.invocations):
+            return ("on the merged tree, " if last.on_merged else "") + failed_checks(last.checks, last.error)
+    return first_line(feature.why)
 
 
 def _work_words(attempt: AttemptView) -> str:
@@ -122,7 +133,8 @@ def _work_words(attempt: AttemptView) -> str:
         case "agent":
             phase = attempt.invocations[-1].started.phase if attempt.invocations else "edit"
             told = {"edit": "", "rework": "rework: ", "proceed": "goes on: "}[phase]
-            return told + (first_line(attempt.action) or "agent starts")
+            is_new = not (attempt.live_turns or attempt.live_tokens.total)
+            return told + ("agent starts" if is_new else first_line(attempt.action) or "at work")
         case "sealing":
             return "commits its work"
         case "checks":

@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrate.core import events as ev
 from orchestrate.views.figures import count_of, first_line, render_duration, render_money
-from orchestrate.views.rows import LOOKS, last_words
+from orchestrate.views.rows import LOOKS, last_words, reason_of
 from orchestrate.views.run import RunView
 
 STATUS_SCHEMA = "orchestrate/status/v1"
@@ -49,7 +49,7 @@ def troubles(view: RunView) -> list[tuple[str, str, str]]:
     """(feature, word, why) of what was not integrated and will not be, in plan order; skipped ones not included."""
     bad = ("failed", "conflicted", "no_changes", "cancelled")
     return [
-        (feature.id, LOOKS[feature.status].word, first_line(feature.why))
+        (feature.id, LOOKS[feature.status].word, reason_of(feature))
         for feature in view.features.values()
         if feature.status in bad
     ]

@@ -47,7 +47,7 @@ def test_the_receipt_is_the_answer() -> None:
     play(PlainProgress(terminal.printer, StandingClock(START)), failed_and_skipped())
     lines = terminal.out.getvalue().splitlines()
     assert lines[0].startswith(f"run {RUN} ended: 1 of 4 features integrated in ")
-    assert "✗ db failed: checks failed: tests" in lines
+    assert "✗ db failed: check tests failed (exit 1): ````" in lines
     assert f"branch  {BRANCH} at " in terminal.out.getvalue()
     assert lines[-3:] == ["report  /state/report.md", "next    orchestrate logs db", "        orchestrate run --failed"]
 

@@ -18,7 +18,7 @@ def test_markdown_and_the_short_form(recording: Recording) -> None:
     recording.store_scenario(failed_and_skipped())
     assert recording.ask("report", RUN, "--md").out.startswith(f"# Run {RUN}")
     short = recording.ask("report")
-    assert "✗ db failed: checks failed: tests" in short.out
+    assert "✗ db failed: check tests failed (exit 1): ````" in short.out
     assert "orchestrate report --md" in short.err
 
 

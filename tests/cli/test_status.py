@@ -32,7 +32,7 @@ def test_a_run_that_is_done(recording: Recording) -> None:
 def test_what_failed_is_said_in_one_line_each(recording: Recording) -> None:
     recording.store_scenario(failed_and_skipped())
     out = recording.ask("status").out
-    assert "✗ db failed: checks failed: tests" in out.splitlines()
+    assert "✗ db failed: check tests failed (exit 1): ````" in out.splitlines()
     assert "next    orchestrate logs db" in out
     assert "\x1b" not in out
 

@@ -210,7 +210,7 @@ def test_the_footer_says_why_nothing_new_starts(event: ev.Event, said: str) -> N
 
 
 def test_hostile_words_are_neutralised() -> None:
-    hostile = ev.InvocationProgressed(95.0, "auth", 1, 1, "\x1b[2Jgone\u202e\x9b31m next")
+    hostile = ev.InvocationProgressed(95.0, "auth", 1, 1, "\x1b[2Jgone\u202e\x9b31m next", turns=1)
     text = "".join(Shown(*RUN, hostile).lines(120, 20))
     assert "gone next" in text
     assert not {"\x1b", "\u202e", "\x9b"} & set(text)

@@ -63,6 +63,23 @@ def test_the_last_words(events: tuple[ev.Event, ...], status: Status, last: str)
     assert (shown.status, shown.last) == (status, last)
 
 
+CHECK = ev.CheckResult("tests", "pytest", ok=False, exit_code=1, tail="E  assert\n2 failed")
+
+
+def test_failed_checks_are_quoted_unless_something_else_came_after_them() -> None:
+    checked = (*WORKED, ev.ChecksStarted(43.0, "api", 1, 4, "h"), ev.ChecksFinished(44.0, "api", 1, False, (CHECK,)))
+    failed = ev.AttemptEnded(60.0, "api", 1, 9, "failed", "checks failed: tests")
+    assert row(*checked, failed).last == "check tests failed (exit 1): 2 failed"
+    assert row(*checked, REWORK, failed).last == "checks failed: tests"
+    merged = (*WORKED, VERIFIED, ev.MergeChecksFinished(53.0, "api", 1, False, (CHECK,)))
+    assert row(*merged, failed).last == "on the merged tree, check tests failed (exit 1): 2 failed"
+
+
+def test_what_the_last_invocation_did_is_not_said_of_this_one() -> None:
+    progress = ev.InvocationProgressed(30.0, "api", 1, 1, "Edit a.py", 3, ev.Tokens(400, 100), 0.1)
+    assert row(*BEGUN, PREPARED, EDIT, progress, DONE, REWORK).last == "rework: agent starts"
+
+
 def test_a_dependent_names_what_it_needs() -> None:
     assert row(*BEGUN, feature="ui").last == "needs api"
     assert row(*WORKED, FAILED, ev.FeatureSkipped(61.0, "ui", "api failed"), feature="ui").last == "api failed"

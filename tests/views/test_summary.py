@@ -54,7 +54,7 @@ def test_time_counts_only_while_an_engine_is_there() -> None:
 
 
 def test_troubles_name_each_that_went_wrong_but_not_what_was_skipped_for_it() -> None:
-    assert troubles(view_of(failed_and_skipped())) == [("db", "failed", "checks failed: tests")]
+    assert troubles(view_of(failed_and_skipped())) == [("db", "failed", "check tests failed (exit 1): ````")]
     assert troubles(view_of(conflict())) == [("web", "conflicted", "conflicts in app.py, we`ird|.py")]
     assert troubles(view_of(cancelled())) == [("api", "cancelled", "cancelled by a person")]
     assert troubles(view_of(happy_diamond())) == []
