@@ -59,7 +59,7 @@ _ENDS: dict[ev.InvocationEnd, str] = {
 
 _RUN_ENDS: dict[ev.RunEnd, tuple[Tone, str]] = {
     "done": ("good", "run done: everything is integrated"),
-    "incomplete": ("bad", "run ended: not everything is integrated"),
+    "incomplete": ("bad", "run ended without everything integrated"),
     "limit": ("caution", "run stopped by a limit"),
     "interrupted": ("caution", "run interrupted"),
     "halted": ("bad", "run halted: the account needs a person"),

@@ -35,7 +35,7 @@ CASES: list[tuple[ev.Event, str, str]] = [
     ),
     (ev.StopRequested(1.0, "cancel"), "ending the agents now", "their work is kept"),
     (ev.RunEnded(1.0, "done"), "run done: everything is integrated", ""),
-    (ev.RunEnded(1.0, "incomplete", "1 failed"), "run ended: not everything is integrated: 1 failed", ""),
+    (ev.RunEnded(1.0, "incomplete", "1 failed"), "run ended without everything integrated: 1 failed", ""),
     (ev.Warned(1.0, "", "disk is filling up"), "disk is filling up", ""),
     (ev.FeatureSkipped(1.0, "ui", "api failed"), "skipped: api failed", ""),
     (STARTED, "starts, try 1/3", ""),
