@@ -15,8 +15,13 @@ from urllib.parse import quote
 SHORTEST = 8
 """Characters; a shorter value would take ordinary words out of the text."""
 
-SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH|DSN|COOKIE|PRIVATE|SIGNATURE", re.IGNORECASE)
-_NOT_SECRET = re.compile(r"SSH_AUTH_SOCK|.*(_FILE|_PATH|_DIR|_SOCK|_HOST|_URL|_LIMIT|_BUDGET)", re.IGNORECASE)
+SECRET_NAME = re.compile(
+    r"(?:API|ACCESS|SECRET|PRIVATE|SIGNING|ENCRYPTION|(?<![A-Z]))KEYS?(?![A-Z])|TOKEN|SECRET|PASSW|PASSPHRASE|_PWD\b"
+    r"|CREDENTIAL|AUTH(?!OR)|DSN|COOKIE",
+    re.IGNORECASE,
+)
+_NOT_SECRET = re.compile(r".*_(FILE|PATH|DIR|SOCK|HOST|URL|LIMIT|BUDGET|ID)", re.IGNORECASE)
+"""Names that say where something is, or how much; a URL's password is found by its own rule."""
 
 _RULES: tuple[tuple[str, str], ...] = (
     # kind, pattern; a group named `keep` is left in place

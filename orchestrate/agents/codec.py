@@ -58,7 +58,7 @@ class AgentRequest:
 
 @dataclass(frozen=True, slots=True)
 class SpawnPlan:
-    """How to start it. env: added to the request's environment. stdin: written at once.
+    """How to start it. env: what the request's environment does not say otherwise. stdin: written at once.
 
     keep_stdin_open: stdin stays open until the result, so that `interrupt` can be written to it.
     """

@@ -149,7 +149,7 @@ class _Run:
             self.tree = await start_tree(
                 self.plan.argv,
                 cwd=Path(request.cwd),
-                env={**request.environment, **self.plan.env},
+                env={**self.plan.env, **request.environment},
                 tag=tag,
                 stdin=theirs_in,
                 stdout=theirs_out,
@@ -173,6 +173,8 @@ class _Run:
         left_behind = sweep(self.tree.tag) if self.next_step_at < float("inf") else self.tree.sweep_rest()
         exit_code = self.tree.child.returncode or 0
         self._take(self.lines.rest())
+        if self.lines.dropped:
+            self.output.write(b'\n{"type":"orchestrate","left_out_lines":%d}\n' % self.lines.dropped)
         self._take_errors(self.error_lines.rest())
         self.close()
         tail = self.stderr_tail.decode("utf-8", "replace")

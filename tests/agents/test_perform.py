@@ -137,6 +137,12 @@ async def test_the_agent_gets_the_prompt_and_the_environment_it_needs(desk: Desk
     assert not {"MY_TOKEN", "UNRELATED"} & set(environment)
 
 
+async def test_the_features_own_variables_win(desk: Desk) -> None:
+    desk.feature = replace(FEATURE, env=(("TERM", "vt100"),))
+    await desk.perform({"run": "echo $TERM > term.txt"})
+    assert (desk.worktree / "term.txt").read_text() == "vt100\n"
+
+
 async def test_the_users_modules_are_not_taken_for_ours(desk: Desk) -> None:
     (desk.worktree / "orchestrate").mkdir(parents=True)
     (desk.worktree / "orchestrate" / "__init__.py").write_text("raise SystemExit('taken')")

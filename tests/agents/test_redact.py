@@ -141,13 +141,23 @@ def test_hostile_text_takes_linear_time(text: str) -> None:
     assert time.perf_counter() - started < 3.0
 
 
-def test_names_that_say_secret() -> None:
-    environ = {
-        "ANTHROPIC_API_KEY": "k" * 20,
-        "DB_PASSWORD": "p" * 10,
-        "PATH": "/usr/bin:/bin",
-        "SSH_AUTH_SOCK": "/tmp/agent.123",
-        "SSL_KEY_FILE": "/etc/key.pem",
-        "SHORT_KEY": "abc",
-    }
-    assert set(secret_values(environ)) == {"ANTHROPIC_API_KEY", "DB_PASSWORD"}
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("ANTHROPIC_API_KEY", "OPENAI_APIKEY", "AWS_SECRET_ACCESS_KEY", "DB_PASSWORD", "PGPASSWORD", "MYSQL_PWD"),
+        *("CLAUDE_CODE_OAUTH_TOKEN", "GH_TOKEN", "SENTRY_DSN", "npm_config__auth", "GPG_PASSPHRASE", "SESSION_COOKIE"),
+    ],
+)
+def test_names_that_say_secret(name: str) -> None:
+    assert secret_values({name: "a" * 20}) == {name: "a" * 20}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("PATH", "PWD", "OLDPWD", "SSH_AUTH_SOCK", "XAUTHORITY", "GIT_AUTHOR_NAME", "SSL_KEY_FILE", "KEYMAP"),
+        *("MONKEY_MODE", "TOKEN_LIMIT", "AWS_ACCESS_KEY_ID", "KEYBOARD_LAYOUT"),
+    ],
+)
+def test_names_that_do_not(name: str) -> None:
+    assert secret_values({name: "/some/ordinary value"}) == {}
