@@ -46,13 +46,15 @@ def doctor(session: Session, config: options.ConfigOption = None, as_json: optio
 
 def finding_lines(findings: tuple[Finding, ...], printer: Printer) -> list[str]:
     """One line a finding, with what to do about it below."""
-    from orchestrate.views.text import clean
+    from orchestrate.views.text import clean, titled
 
-    width = max(len(finding.name) for finding in findings)
+    out = printer.out
+    indent = max(len(finding.name) for finding in findings) + 4
     lines = []
     for finding in findings:
         sign, color = _SIGNS[finding.verdict]
-        lines.append(f"{printer.out.paint(sign, color)} {finding.name.ljust(width)}  {clean(finding.text)}")
+        first, *rest = titled(f"{sign} {finding.name}", clean(finding.text), width=out.width, indent=indent)
+        lines += [out.paint(sign, color) + first.removeprefix(sign), *rest]
         if finding.hint:
-            lines.append(f"{' ' * (width + 4)}→ {clean(finding.hint)}")
+            lines += titled(" " * indent + "→", clean(finding.hint), width=out.width, indent=indent + 2)
     return lines

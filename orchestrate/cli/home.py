@@ -69,16 +69,17 @@ def _feature_list(session: Session) -> tuple[list[str], list[tuple[str, str]]]:
             ("orchestrate init", "write one that fits this repository"),
             ("orchestrate demo", "see it work first"),
         ]
+    shown = path.relative_to(session.start) if path.is_relative_to(session.start) else path
     try:
         loaded = session.load()
     except InputRefused as refused:
         count = len(refused.problems)
-        return [f"{path}: {count} problem{'s' if count != 1 else ''}"], [
+        return [f"{shown}: {count} problem{'s' if count != 1 else ''}"], [
             ("orchestrate plan", "shows each, with its line")
         ]
     except OrchestrateError as refused:
         return [refused.message], [("orchestrate plan", refused.hint)]
     many = len(loaded.features)
-    return [f"{loaded.project_name}: {many:,} feature{'s' if many != 1 else ''} in {path}"], [
+    return [f"{loaded.project_name}: {many:,} feature{'s' if many != 1 else ''} in {shown}"], [
         ("orchestrate plan", "what would run, in what order")
     ]

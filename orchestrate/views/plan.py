@@ -14,7 +14,7 @@ from orchestrate.core.names import AttemptKey, attempt_branch, integration_branc
 from orchestrate.core.plan import Feature, Plan
 from orchestrate.views.figures import count_of, render_money, render_rough_duration, render_tokens
 from orchestrate.views.lanes import lanes, wave_tree
-from orchestrate.views.text import clean, clip, columns, wrapped
+from orchestrate.views.text import clean, clip, columns, titled
 
 SCHEMA = "orchestrate/plan-summary/v1"
 """Not that of the file which `plan --out` writes: this one is for reading, that one is for running."""
@@ -188,7 +188,9 @@ def _head_lines(view: PlanView, width: int) -> Iterator[str]:
         rows.append(("selection", clean(view.selection)))
     if plan.start_on != "verified" or plan.schedule != "ready":
         rows.append(("order", f"start_on {plan.start_on}, schedule {plan.schedule}"))
-    yield from columns([(f"  {title}", text) for title, text in rows])
+    indent = max(len(title) for title, _ in rows) + 4
+    for title, text in rows:
+        yield from titled(f"  {title}", text, width=width, indent=indent)
 
 
 def _shared_checks(plan: Plan) -> str:
@@ -250,17 +252,15 @@ def _foot_lines(view: PlanView, width: int) -> Iterator[str]:
     path = [*(f"{fid} →" for fid in plan.critical_path[:-1]), *plan.critical_path[-1:]]
     if len(path) > 12:
         path = [*path[:5], f"… {len(path) - 10} more … →", *path[-5:]]
-    lines = wrapped([*path, f"({render_rough_duration(plan.critical_s)})"], width=width, indent=" " * 15)
-    yield from ("critical path".ljust(15) + line.lstrip() if i == 0 else line for i, line in enumerate(lines))
     sources = ", ".join(f"{number:,} by {source}" for source, number in sorted(view.sources.items()))
-    yield (
-        f"estimate       {render_tokens(view.tokens)} tokens, {render_money(view.cost_usd, estimated=True)}, "
-        f"{render_rough_duration(plan.work_s)} of work ({sources})"
-    )
-    yield (
-        f"time           at best {render_rough_duration(view.bound_s)} with {count_of(view.parallel, 'agent')}, "
-        f"{view.speedup:.1f} times as fast as one by one"
-    )
+    gain = f"{view.speedup:.1f} times as fast as one by one" if view.speedup >= 1.05 else "no faster than one by one"
+    amount = f"{render_tokens(view.tokens)} tokens, {render_money(view.cost_usd, estimated=True)}"
+    for title, text in (
+        ("critical path", f"{' '.join(path)} ({render_rough_duration(plan.critical_s)})"),
+        ("estimate", f"{amount}, {render_rough_duration(plan.work_s)} of work ({sources})"),
+        ("time", f"at best {render_rough_duration(view.bound_s)} with {count_of(view.parallel, 'agent')}, {gain}"),
+    ):
+        yield from titled(title, text, width=width, indent=15)
 
 
 def listing_lines(plan: Plan, chosen: Sequence[str], *, width: int = 80) -> list[str]:

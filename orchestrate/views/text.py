@@ -116,3 +116,9 @@ def wrapped(words: Sequence[str], *, width: int, indent: str, separator: str = "
         line += addition
         empty = False
     return lines if empty else [*lines, line]
+
+
+def titled(title: str, text: str, *, width: int, indent: int) -> list[str]:
+    """`title   text that may be long`, wrapped under itself, `indent` columns from the left."""
+    lines = wrapped(text.split(" "), width=width, indent=" " * indent) or [""]
+    return [pad(title, indent) + lines[0][indent:], *lines[1:]]

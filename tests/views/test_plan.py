@@ -38,7 +38,7 @@ DIAMOND = (feature("a"), feature("b", "a", minutes=20), feature("c", "a"), featu
 
 
 def test_lines() -> None:
-    assert plan_lines(view(*DIAMOND)) == [
+    assert plan_lines(view(*DIAMOND), width=100) == [
         "Shop: 4 features in 3 waves, 2 agents at a time",
         "  base      main at 35c6f9c035",
         "  branches  orch/<run>/feature/<id>/1, meeting in orch/<run>/integration",
@@ -88,7 +88,9 @@ def test_rows_fit_the_terminal(width: int) -> None:
     wide = view(
         *(feature(f"feature-number-{i}") for i in range(9)), feature("end", *(f"feature-number-{i}" for i in range(9)))
     )
-    rows = plan_lines(wide, width=width)[6:16]
+    lines = plan_lines(wide, width=width)
+    rows = lines[lines.index("") + 1 :][:10]
+    assert rows[0].startswith("● ")
     assert all(display_width(row) <= width for row in rows)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrate.views.text import clean, clean_block, clip, columns, display_width, pad, wrapped
+from orchestrate.views.text import clean, clean_block, clip, columns, display_width, pad, titled, wrapped
 
 
 @pytest.mark.parametrize(
@@ -98,3 +98,8 @@ def test_columns_line_up() -> None:
 def test_wrapped_never_cuts_a_word() -> None:
     assert wrapped(["aa", "bb", "cccccccc", "d"], width=7, indent="> ") == ["> aa bb", "> cccccccc", "> d"]
     assert wrapped([], width=9, indent=" ") == []
+
+
+def test_titled_hangs_under_itself() -> None:
+    assert titled("key", "one two three", width=12, indent=5) == ["key  one two", "     three"]
+    assert titled("key", "", width=12, indent=5) == ["key  "]
