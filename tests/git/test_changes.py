@@ -74,17 +74,20 @@ async def test_paths_outside_the_scope_are_named(world: World, path: Path) -> No
     assert (await world.seal("x")).out_of_scope == ("docs/b.md",)
 
 
-async def test_hooks_and_signing_of_the_user_do_not_run(world: World, path: Path, tmp_path: Path) -> None:
-    hooks = tmp_path / "hooks"
+async def test_hooks_and_signing_of_the_user_do_not_run(world: World, tmp_path: Path) -> None:
+    hooks, ran = tmp_path / "hooks", tmp_path / "ran"
     hooks.mkdir()
-    (hooks / "pre-commit").write_text("#!/bin/sh\nexit 1\n")
-    (hooks / "pre-commit").chmod(0o755)
+    for name in ("pre-commit", "post-commit", "prepare-commit-msg", "post-checkout", "reference-transaction"):
+        (hooks / name).write_text(f"#!/bin/sh\necho {name} >> {ran}\nexit 1\n")
+        (hooks / name).chmod(0o755)
     config = tmp_path / "gitconfig"
     config.write_text(f"[core]\n\thooksPath = {hooks}\n[commit]\n\tgpgSign = true\n[user]\n\tsigningKey = none\n")
-    world.repository = replace(world.repository, git=world.repository.git.with_variables(GIT_CONFIG_GLOBAL=str(config)))
+    git = world.repository.git.with_variables(GIT_CONFIG_GLOBAL=str(config))
+    world.repository = replace(world.repository, git=git)
     world.restarted()
-    world.repo.write({"new.py": "a\n"}, path)
-    assert (await world.seal("x")).committed
+    head = await world.finished("x", {"new.py": "a\n"})
+    await world.integrated("x", head, world.repo.head())
+    assert not ran.exists()
 
 
 # ── misdeeds ─────────────────────────────────────────────────────────────────────────────────────────────────────

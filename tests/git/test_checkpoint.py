@@ -6,7 +6,9 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from .conftest import World
+from tests.support.repos import Repo
+
+from .conftest import World, build_world
 
 
 def index_and_head(world: World, path: Path) -> tuple[str, str]:
@@ -73,6 +75,17 @@ async def test_a_branch_without_a_worktree_is_kept(world: World) -> None:
 
 async def test_what_never_existed_is_no_fault(world: World) -> None:
     assert await world.keep("x") == [] and world.private("x") == ""
+
+
+async def test_without_its_git_file_it_is_still_this_worktree_that_is_kept(repo: Repo, tmp_path: Path) -> None:
+    """Below the user's checkout, git would otherwise walk up and take that for it."""
+    repo.commit("ignore", {".gitignore": "/trees/\n"})
+    world = build_world(repo, repo.path / "trees")
+    await world.prepare("x")
+    (world.path("x") / ".git").unlink()
+    world.repo.write({"a.py": "1\n"}, world.path("x"))
+    assert await world.keep("x") == []
+    assert repo.files(world.private("x")).keys() == {".gitignore", "README.md", "calc.py", "a.py"}
 
 
 async def test_a_state_that_cannot_be_saved_is_said(world: World) -> None:

@@ -44,6 +44,10 @@ async def test_a_base_of_two_parents_holds_both_and_is_the_same_every_time(world
     assert {"left.py", "right.py", "calc.py"} <= world.repo.files(one.base).keys()
     assert (Path(one.path) / "left.py").exists() and (Path(one.path) / "right.py").exists()
     assert world.repo.git("rev-list", "--parents", "-1", one.base).split()[1:] == [left, right]
+    assert (
+        world.repo.git("log", "-1", "--format=%at %ct", one.base).split()
+        == [world.repo.git("log", "-1", "--format=%ct", right)] * 2
+    )
 
 
 async def test_parents_inside_other_parents_are_dropped(world: World) -> None:
@@ -86,6 +90,14 @@ async def test_a_base_that_does_not_exist_is_a_git_failure_without_a_branch(worl
 async def test_a_directory_that_cannot_be_made_leaves_no_branch(world: World) -> None:
     world.settings.worktrees_dir.mkdir()
     (world.settings.worktrees_dir / RUN).write_text("a file is in the way")
+    failed = await world.try_prepare("x")
+    assert isinstance(failed, ev.WorktreeFailed) and failed.kind == "git"
+    assert not world.repo.refs("refs/heads/orch")
+
+
+async def test_an_entry_that_cannot_be_made_takes_its_branch_back(world: World) -> None:
+    """By then git has made the branch already, and does not take it back itself."""
+    (world.repo.path / ".git/worktrees").write_text("a file is in the way")
     failed = await world.try_prepare("x")
     assert isinstance(failed, ev.WorktreeFailed) and failed.kind == "git"
     assert not world.repo.refs("refs/heads/orch")
