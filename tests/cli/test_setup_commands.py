@@ -56,7 +56,7 @@ def test_doctor_finds_everything_in_order(cli: Cli, shop: Repo, claude: Path) ->
     assert {found[name] for name in ("python", "git", "repository", "state", "disk", "configuration")} == {"ok"}
     assert found["claude"] == "ok"
     text = cli("doctor", at=shop.path)
-    assert f"2.1.329 ({claude}), signed in by ANTHROPIC_API_KEY" in text.out
+    assert f"2.1.329 ({claude}), signed in by ANTHROPIC_API_KEY" in " ".join(text.out.split())
     assert "4 features" in text.out
     assert text.err.strip() == "next: orchestrate plan"
 

@@ -90,7 +90,7 @@ def test_rows_fit_the_terminal(width: int) -> None:
     )
     lines = plan_lines(wide, width=width)
     rows = lines[lines.index("") + 1 :][:10]
-    assert rows[0].startswith("● ")
+    assert rows[0].startswith("●")
     assert all(display_width(row) <= width for row in rows)
 
 
