@@ -199,6 +199,37 @@ def test_a_conflict_keeps_the_branch_and_skips_what_depends_on_it(project: Proje
     assert "same.txt" in ended.of("AttemptEnded", feature="second")[0]["why"]
 
 
+def test_what_passes_alone_but_not_together_is_not_integrated(project: Project) -> None:
+    alone = {"name": "at most one part", "run": "test $(ls part.* | wc -l) -le 1"}
+    features = [{"id": name, "prompt": "p", "verify": [alone]} for name in ("one", "two")]
+    script = {name: [[{"write": {"path": f"part.{name}", "text": name}}]] for name in ("one", "two")}
+    project.arrange(features, script=script)
+
+    ended = project.orchestrate(*RUN)
+
+    assert ended.code == 1, str(ended)
+    assert sorted(outcomes(ended).values()) == ["failed", "integrated"]
+    assert "at most one part" in ended.of("AttemptEnded", outcome="failed")[0]["why"]
+    parts = project.git("ls-tree", "--name-only", integration(ended)).splitlines()
+    assert len([part for part in parts if part.startswith("part.")]) == 1
+
+
+def test_the_user_may_go_on_working_and_is_told(project: Project) -> None:
+    gate = project.gate("gate")
+    project.arrange(diamond.features()[:1], script={"base": [[*gate.stop, diamond.write("base")]]})
+
+    with project.running(*RUN) as run:
+        gate.reached()
+        project.git("commit", "-qm", "By the user, meanwhile")
+        project.before = project.sacred()
+        gate.open()
+        ended = run.ended()
+
+    assert ended.code == 0, str(ended)
+    assert "refs/heads/main changed" in " ".join(e["message"] for e in ended.of("Warned"))
+    assert project.git("log", "-1", "--format=%s") == "By the user, meanwhile"
+
+
 def test_an_agent_that_changes_nothing_is_not_believed(project: Project) -> None:
     project.arrange(diamond.features(), script=diamond.script(base=[[{"say": "All done!"}]]), max_reworks=0)
 
