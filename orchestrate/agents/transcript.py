@@ -239,6 +239,8 @@ class Transcript:
             self._fresh_tokens += result.tokens
         else:
             self._total_cost, self._total_tokens = result.cost_usd, result.tokens
+        if result.terminal_reason.startswith("aborted") and not result.cost_usd:
+            return  # 2.1.197 does not count an answer that was cut off, but it is paid for: our estimate stays
         self._open.clear()
         self._closed_cost, self._closed_tokens = 0.0, _NONE
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from orchestrate.agents.scripted.player import FAILURES, Player
+from orchestrate.agents.scripted.player import FAILURES, TAKEN, Player
 from orchestrate.agents.scripted.script import STEPS, ScriptError, load_play
 
 SESSION = "11111111-1111-4111-8111-111111111111"
@@ -33,7 +34,7 @@ class Played:
 
     @property
     def results(self) -> list[dict[str, Any]]:
-        return [e for e in self.events if e["type"] == "result"]
+        return [e for e in self.events if isinstance(e, dict) and e["type"] == "result"]
 
 
 @dataclass(frozen=True)
@@ -210,8 +211,42 @@ def test_it_can_be_stopped_like_the_real_one(theatre: Theatre, how: Any, code: i
     assert ("control_response" in types) == (how == "interrupt")
 
 
-def test_every_step_can_be_played() -> None:
-    assert {f"_{name}" for name in STEPS} <= set(dir(Player))
+@pytest.mark.parametrize("step", STEPS)
+def test_every_field_of_every_step_is_taken(step: str) -> None:
+    fields = {f"{name}_" if name in TAKEN else name: None for name in STEPS[step][1]}
+    inspect.signature(getattr(Player, f"_{step}")).bind(None, **fields)
+
+
+def test_usage_counts_from_here_on(theatre: Theatre) -> None:
+    usage = {"input": 7, "output": 5, "cache_read": 3, "cache_write": 2, "cost": 0.25}
+    theatre.write({"*": [[{"usage": usage}, {"say": "one"}, {"say": "two"}]]})
+    [result] = theatre.run(stdin=prompt_line("go")).results
+    assert result["total_cost_usd"] == 0.5
+    assert result["modelUsage"]["scripted"] == {
+        "inputTokens": 14,
+        "outputTokens": 10,
+        "cacheReadInputTokens": 6,
+        "cacheCreationInputTokens": 4,
+        "costUSD": 0.5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        ({"rate_limit": {"status": "allowed_warning", "utilization": 0.9, "resets_in": 60}}, "allowed_warning"),
+        ({"tool": {"name": "Read", "input": {"file_path": "x"}, "output": "text", "error": True}}, "text"),
+        ({"retry": {"seconds": 60, "status": 500, "wait": False}}, "60000"),
+        ({"result": {"text": "mine", "fields": {"num_turns": 77}}}, "77"),
+        ({"garbage": {"text": '"nonsense"', "times": 2}}, "nonsense"),
+        ({"line": 12}, "x" * 12),
+    ],
+)
+def test_steps_that_only_say_something(theatre: Theatre, step: Any, expected: str) -> None:
+    theatre.write({"*": [[step]]})
+    played = theatre.run(stdin=prompt_line("go"))
+    assert (played.exit_code, played.stderr) == (0, "")
+    assert expected in json.dumps(played.events)
 
 
 def test_every_step_and_failure_is_documented() -> None:

@@ -165,6 +165,21 @@ def test_cost_of_a_killed_agent_is_estimated_from_the_stream(version: str) -> No
     assert ending.tokens.cache_read == 3000
 
 
+def test_an_answer_that_was_cut_off_and_not_counted_is_estimated() -> None:
+    """As 2.1.197 reports it when it is interrupted while the model speaks."""
+    usage = '"usage":{"input_tokens":1000,"output_tokens":1}'
+    said = '{"type":"assistant","message":{"id":"m","model":"claude-opus-4-8","content":[],' + usage + "}}"
+    aborted = (
+        '{"type":"result","subtype":"error_during_execution","is_error":true,"terminal_reason":"%s",'
+        '"total_cost_usd":0,"modelUsage":{}}'
+    )
+    cut_off = judge(said.encode(), (aborted % "aborted_streaming").encode())
+    assert (cut_off.cost_estimated, cut_off.tokens.input) == (True, 1000)
+    assert cut_off.cost_usd == pytest.approx(0.005, rel=0.01)
+    counted = judge(said.encode(), (aborted % "completed").encode())
+    assert (counted.cost_estimated, counted.cost_usd) == (False, 0)
+
+
 @pytest.mark.parametrize("file", ["02-work-default.329.jsonl", "41-oauth-5h-rejected.197.jsonl"])
 def test_what_stood_when_we_stepped_in_stands(file: str) -> None:
     """A finished answer is not lost because the deadline came in the same moment."""

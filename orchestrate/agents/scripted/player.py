@@ -178,9 +178,9 @@ class Player:
 
     # ── the service ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _usage(self, cost: float | None = None, **tokens: int) -> None:
+    def _usage(self, cost: float | None = None, input_: int | None = None, **tokens: int) -> None:
         """Of every turn from here on."""
-        self.speech.usage.update(tokens)
+        self.speech.usage.update(tokens if input_ is None else {**tokens, "input": input_})
         self.speech.turn_cost = cost if cost is not None else self.speech.turn_cost
 
     def _retry(self, seconds: float, status: int = 529, wait: bool = True) -> None:
