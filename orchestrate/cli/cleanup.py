@@ -51,11 +51,8 @@ def cleanup(
     """
     if merged and everything:
         raise OrchestrateError("--merged and --all contradict each other", hint="leave one of them out")
-    if not dry_run and not yes and (as_json or not session.can_ask):
-        raise OrchestrateError(
-            "cleanup removes files, and nobody can be asked here",
-            hint="answer with --yes, or look first with --dry-run",
-        )
+    if as_json and not (dry_run or yes):
+        raise OrchestrateError("cleanup --json does not ask", hint="answer with --yes, or look first with --dry-run")
     settings, _ = load_settings(start=session.start, environ=session.environ, flags={})
     prefix = settings.branch_prefix
     repository = open_repository(session.start, environ=session.environ, branch_prefix=prefix)

@@ -67,11 +67,19 @@ def test_all_keeps_unmerged_work_under_a_private_ref(recording: Recording, left:
 
 
 def test_without_a_terminal_somebody_has_to_say_yes(recording: Recording, left: dict[str, Path]) -> None:
-    for arguments in (["--merged"], ["--all"], ["--json"]):
-        answer = recording.ask("cleanup", *arguments)
+    for mode in ("--merged", "--all"):
+        answer = recording.ask("cleanup", mode)
         assert answer.code == 2
-        assert "--yes" in answer.err + answer.out
+        assert answer.out.startswith("goes\n")
+        assert "hint: answer with --yes" in answer.err
     assert all(path.exists() for path in left.values())
+
+
+def test_json_is_no_place_for_a_question(recording: Recording, left: dict[str, Path]) -> None:
+    answer = recording.ask("cleanup", "--json")
+    assert answer.code == 2
+    assert answer.json["error"]["message"] == "cleanup --json does not ask"
+    assert left["api"].exists()
 
 
 def test_not_while_an_engine_is_at_work_but_looking_is_allowed(recording: Recording, left: dict[str, Path]) -> None:

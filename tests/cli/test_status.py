@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import pytest
 
+from orchestrate.core import events as ev
 from orchestrate.engine.lock import acquire, this_process
 from tests.support.logs import BRANCH, RUN, Scenario, failed_and_skipped, happy_diamond, limit
 from tests.support.statedir import Recording
@@ -35,6 +37,18 @@ def test_what_failed_is_said_in_one_line_each(recording: Recording) -> None:
     assert "✗ db failed: check tests failed (exit 1): ````" in out.splitlines()
     assert "next    orchestrate logs db" in out
     assert "\x1b" not in out
+
+
+def test_hostile_words_are_neutralised(recording: Recording) -> None:
+    scenario = failed_and_skipped()
+    words = "\x1b]0;owned\x07\x1b[31mred\u202e"
+    ends = {ev.AttemptEnded, ev.FeatureSkipped, ev.RunEnded}
+    told = [event for event in scenario.events if not isinstance(event, ev.ChecksFinished)]
+    events = [replace(event, why=words) if type(event) in ends else event for event in told]
+    recording.store(scenario.plan, [*events, ev.Warned(scenario.end, "db", words)])
+    out = recording.ask("status").out
+    assert "red" in out
+    assert not {"\x1b", "\x07", "\u202e"} & set(out)
 
 
 def test_nobody_drives_a_run_that_has_not_ended(recording: Recording) -> None:

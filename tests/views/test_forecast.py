@@ -53,6 +53,13 @@ def test_what_ended_for_good_needs_nothing_and_what_is_tried_again_does() -> Non
     assert forecast.left_s(10.0) == 0.0
 
 
+def test_verified_work_that_is_tried_again_counts_again() -> None:
+    forecast = Forecast(plan_of(a=()), 1)
+    for event in (*verified("a", 0.0, 50.0), ev.AttemptEnded(60.0, "a", 1, 9, "conflicted", retry=True)):
+        forecast.fold(event)
+    assert forecast.left_s(60.0) == 100.0
+
+
 def test_time_without_an_engine_counts_for_nothing() -> None:
     forecast = Forecast(plan_of(a=()), 1)
     forecast.fold(ev.AttemptStarted(0.0, "a", 1, 1))
