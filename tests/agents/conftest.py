@@ -19,17 +19,11 @@ from orchestrate.agents.environment import allowed
 from orchestrate.agents.perform import scripted_command
 from orchestrate.agents.scripted_codec import ScriptedCodec
 
-IMPATIENT = Patience(
-    stall_s=20.0,
-    tool_s=20.0,
-    interrupt_s=0.3,
-    sigint_s=0.3,
-    sigterm_s=0.3,
-    linger_s=0.3,
-    drain_s=0.2,
-    tick_s=0.02,
-    progress_s=0.05,
-)
+IMPATIENT = Patience(stall_s=30.0, tool_s=30.0, linger_s=10.0, drain_s=0.2, tick_s=0.02, progress_s=0.05)
+"""Soon there when something happens, and patient enough for a busy machine with those who do as they are told."""
+
+BRUTAL = replace(IMPATIENT, interrupt_s=0.2, sigint_s=0.2, sigterm_s=0.2, linger_s=0.2)
+"""For those who do not."""
 
 
 @dataclass
