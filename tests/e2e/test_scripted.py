@@ -336,6 +336,7 @@ def test_kill_9_loses_nothing_and_run_yes_goes_on(project: Project) -> None:
     assert project.orchestrate("status", "--json").document["status"] == "done"
 
 
+@pytest.mark.slow
 def test_killed_at_every_stage_a_run_still_comes_to_its_end_once(project: Project) -> None:
     project.arrange(diamond.features(), script=diamond.script())
 

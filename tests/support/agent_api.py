@@ -61,6 +61,11 @@ class Answer:
     cut: Literal["", "before", "mid"] = ""
 
     @property
+    def is_given(self) -> bool:
+        """Whether it is an answer, and reaches the agent in full."""
+        return self.status == 200 and not self.hang and not self.cut
+
+    @property
     def tokens(self) -> dict[str, int]:
         return {**USAGE, **self.usage}
 
@@ -145,7 +150,7 @@ class AgentApi:
 
     def usage(self, route: str) -> dict[str, int]:
         """Tokens of all answers that the route gave in full, by the API's names."""
-        given = [a.answer.tokens for a in self.asked if a.route == route and a.answer.status == 200]
+        given = [asked.answer.tokens for asked in self.asked if asked.route == route and asked.answer.is_given]
         return {kind: sum(tokens[kind] for tokens in given) for kind in USAGE}
 
     def wait_for(self, route: str, requests: int, timeout_s: float = 60.0) -> None:
