@@ -66,7 +66,7 @@ def _shortest(graph: Graph, members: set[str], first: str) -> tuple[str, ...]:
     """Breadth first inside the knot, from `first` until something leads back to it."""
     came_from = {first: first}
     edge = [first]
-    while True:
+    while edge:
         further = []
         for node in edge:
             for below in graph[node]:
@@ -76,6 +76,7 @@ def _shortest(graph: Graph, members: set[str], first: str) -> tuple[str, ...]:
                     came_from[below] = node
                     further.append(below)
         edge = further
+    raise AssertionError(f"no cycle through {first}")
 
 
 def _trace(came_from: Mapping[str, str], first: str, last: str) -> tuple[str, ...]:

@@ -279,9 +279,8 @@ def moved(frozen: FrozenPlan, loaded: Loaded, base: str) -> tuple[str, ...]:
 def _changed(then: Feature, now: Feature, plan: Plan) -> list[str]:
     """Names of the fields that differ. A dependency outside of the plan's selection does not count."""
     before, after = feature_row(then), feature_row(now)
-    inside = set(plan.features)
-    before["depends_on"] = sorted(set(before["depends_on"]) & inside)
-    after["depends_on"] = sorted(set(after["depends_on"]) & inside)
+    before["depends_on"] = sorted(then.depends_on)
+    after["depends_on"] = sorted(need for need in now.depends_on if need in plan.features)
     return [key for key in before if before[key] != after[key]]
 
 

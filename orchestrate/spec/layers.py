@@ -217,9 +217,6 @@ def variable_of(path: KeyPath) -> str:
     return PREFIX + "__".join(str(part).upper() for part in path)
 
 
-_WORDS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
-
-
 def _value_of_text(text: str, kind: str) -> Any:
     """The text of a variable → a value of that kind. Raises ValueError with what was expected."""
     if kind == "whole number":
@@ -231,10 +228,6 @@ def _value_of_text(text: str, kind: str) -> Any:
             return float(text)
         except ValueError:
             raise ValueError("a number") from None
-    if kind == "true or false":
-        if text.strip().lower() not in _WORDS:
-            raise ValueError("true or false")
-        return _WORDS[text.strip().lower()]
     if kind == "list":
         try:
             value = json.loads(text)

@@ -297,6 +297,11 @@ def test_a_list_that_is_no_file(project: Project) -> None:
     assert_clear(project.problem(), "not a regular file", place=LIST)
 
 
+def test_branches_cannot_begin_with_the_name_of_the_base_branch(project: Project) -> None:
+    project.write_list(base_branch="orch", branch_prefix="Orch")
+    assert_clear(project.problem(), "the base branch has that name", place=f"{LIST}:9:19")
+
+
 def test_a_list_that_is_too_large(project: Project) -> None:
     os.truncate(project.write(LIST, "{}"), 40 * 1024 * 1024)
     assert_clear(project.problem(), "at most 33,554,432 are read", place=LIST)
@@ -332,6 +337,7 @@ BAD_SETTINGS: list[tuple[str, Any, str]] = [
     ("base_branch", "a b", "cannot be the name of a branch"),
     ("branch_prefix", "-x", "cannot begin branch names"),
     ("branch_prefix", "a//b", "cannot begin branch names"),
+    ("project.repo_path", "~nobody-of-that-name/x", "is no directory"),
     ("start_on", "verfied", "expected one of verified, integrated"),
     ("schedule", 1, "expected one of ready, waves, got the number 1"),
     ("verify", "pytest", 'expected a list, got text "pytest"'),

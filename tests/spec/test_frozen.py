@@ -13,6 +13,7 @@ from orchestrate.core.plan import Command, Estimate, Feature, Plan, build_plan
 from orchestrate.errors import InputRefused
 from orchestrate.spec.frozen import (
     FrozenPlan,
+    digest_of,
     moved,
     parse_frozen,
     parse_plan,
@@ -174,6 +175,14 @@ def test_a_file_that_is_no_frozen_plan_is_refused(text: str, message: str) -> No
     with pytest.raises(InputRefused) as refused:
         parse_frozen(text)
     assert message in refused.value.problems[0].message
+
+
+def test_a_frozen_plan_without_one_of_its_keys_is_refused(listed: Project) -> None:
+    body = json.loads(render_frozen(freeze(listed.load())))
+    del body["base"], body["digest"]
+    with pytest.raises(InputRefused) as refused:
+        parse_frozen(json.dumps({**body, "digest": digest_of(body)}))
+    assert refused.value.problems[0].message == "the plan lacks the key 'base'"
 
 
 def test_what_moved_is_named(listed: Project) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from orchestrate.errors import OrchestrateError
 from orchestrate.spec.layers import setting_paths
 from tests.support.projects import Project
 
@@ -24,6 +25,12 @@ def test_later_layers_win_and_every_value_knows_its_origin(project: Project) -> 
     assert origins["schedule"] == "config/feature_list.json:12"
     assert origins["max_reworks"] == "environment ORCHESTRATE_MAX_REWORKS"
     assert origins["timeout_seconds"] == "default"
+
+
+def test_a_list_that_was_named_must_exist_even_for_the_settings_alone(project: Project) -> None:
+    project.config = project.root / "nope.json"
+    with pytest.raises(OrchestrateError, match="no feature list at"):
+        project.settings()
 
 
 def test_tables_are_merged_key_by_key_and_lists_are_replaced(project: Project) -> None:

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from orchestrate.spec.schema import DIALECT, KINDS, Kind, file_name, render_schema, schema
+from orchestrate.spec.schema import DIALECT, KINDS, Kind, file_name, render_schema, schema, write_schemas
 from tests.support.projects import FEATURE
 
 REPOSITORY = Path(__file__).parents[2]
@@ -55,3 +55,8 @@ def test_the_examples_satisfy_the_schema(path: Path) -> None:
 def test_an_editor_sees_the_same_mistakes(keys: dict[str, Any]) -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"features": [{**FEATURE, **keys}]}, schema("features"))
+
+
+def test_they_are_renewed_by_one_command(tmp_path: Path) -> None:
+    write_schemas(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {file_name(kind) for kind in KINDS}
