@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _INTRO = """\
 # Configuration
 
-<!-- Made from the models in orchestrate/spec by scripts/docs; edit the docstrings there. -->
+<!-- Made from the models in orchestrate/spec; edit the docstrings there. -->
 
 Settings come in layers; a later one wins, key by key:
 
