@@ -36,6 +36,10 @@ WHY_LIMIT = 1_000
 SAID_LIMIT = 4_000
 
 
+class WorktreeGoneError(OrchestrateError):
+    """Somebody removed the attempt's worktree: another attempt may make a new one."""
+
+
 class AgentPerformer:
     """See ports.Performer.
 
@@ -79,6 +83,8 @@ class AgentPerformer:
                 on_progress=lambda progress: emit(self._progressed(effect, progress)),
                 scrub=self._redactor.scrub,
             )
+        except WorktreeGoneError as gone:
+            emit(self._finished(effect, Ending("crashed", gone.message), started))
         except OrchestrateError as refusal:
             why = f"{refusal.message}; {refusal.hint}" if refusal.hint else refusal.message
             emit(self._finished(effect, Ending("config", why), started))
@@ -108,7 +114,7 @@ class AgentPerformer:
         feature = self._features[effect.key.feature]
         cwd = s.worktrees / worktree_dir(effect.key)
         if not cwd.is_dir():
-            raise OrchestrateError(f"the worktree {cwd} is not there", hint="was it removed by hand?")
+            raise WorktreeGoneError(f"the worktree {cwd} is gone")
         codec = self._codec(feature)
         if feature.agent == "scripted":
             passed, command = s.scripted.pass_env, scripted_command(s.scripted.script)

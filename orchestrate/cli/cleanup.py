@@ -9,12 +9,14 @@ from typing import Annotated, Any
 
 import typer
 
+from orchestrate.app.running import last_run
 from orchestrate.cli import complete
 from orchestrate.cli.context import Session
 from orchestrate.cli.options import JsonOption, YesOption
 from orchestrate.cli.printer import Printer
 from orchestrate.cli.recorded import Recorded, open_recorded
 from orchestrate.core import events as ev
+from orchestrate.core.names import AttemptKey
 from orchestrate.engine.clock import SystemClock
 from orchestrate.engine.lock import Held, acquire, this_process
 from orchestrate.errors import ExitCode, OrchestrateError
@@ -62,7 +64,10 @@ def cleanup(
             held.enter_context(_lock(recorded.state))
         kept = _kept_branches(repository, settings.base_branch, recorded)
         mode: Mode = "all" if everything else "merged"
-        items = asyncio.run(survey(repository, merged_into=kept, mode=mode, branch_prefix=prefix, run=chosen))
+        under_way = _under_way(recorded)
+        items = asyncio.run(
+            survey(repository, merged_into=kept, mode=mode, branch_prefix=prefix, run=chosen, under_way=under_way)
+        )
         removals: tuple[Removal, ...] = ()
         if not as_json:
             _show_verdicts(session.printer, items)
@@ -81,6 +86,21 @@ def cleanup(
 def _lock(state: StateDir) -> Held:
     """No engine while things are removed. Raises OrchestrateError when one is at work."""
     return acquire(state.engine_lock, this_process(run="", command="orchestrate cleanup", since=SystemClock().now()))
+
+
+def _under_way(recorded: Recorded) -> frozenset[AttemptKey]:
+    """Attempts that the unfinished run, if there is one, goes on with."""
+    unfinished = last_run(recorded.state)
+    keys: set[AttemptKey] = set()
+    for stored in recorded.events(unfinished.run) if unfinished else ():
+        match stored.event:
+            case ev.AttemptStarted(feature=feature, attempt=attempt):
+                keys.add(AttemptKey(stored.run, feature, attempt))
+            case ev.AttemptEnded(feature=feature, attempt=attempt):
+                keys.discard(AttemptKey(stored.run, feature, attempt))
+            case _:
+                pass
+    return frozenset(keys)
 
 
 def _kept_branches(repository: Repository, base_branch: str, recorded: Recorded) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Literal
@@ -95,6 +96,7 @@ class _Survey:
     elsewhere: Mapping[str, Path]
     tips: Mapping[str, str]
     held: Mapping[str, frozenset[str]]
+    under_way: AbstractSet[AttemptKey]
 
 
 async def survey(
@@ -104,10 +106,12 @@ async def survey(
     mode: Mode = "merged",
     branch_prefix: str = DEFAULT_PREFIX,
     run: str = "",
+    under_way: AbstractSet[AttemptKey] = frozenset(),
 ) -> tuple[Item, ...]:
     """Every worktree and branch of ours, each with a verdict. Removes nothing and moves no ref.
 
-    merged_into: full ref names of what the user keeps (base and target branch). run: only that run's. Raises GitError.
+    merged_into: full ref names of what the user keeps (base and target branch). run: only that run's. under_way:
+    attempts that an unfinished run goes on with; only mode `all` takes them. Raises GitError.
     """
     found, elsewhere = await _collect(repository, branch_prefix)
     paths = [item.link.path for item in found.values() if item.link]
@@ -118,7 +122,7 @@ async def survey(
         ref: await _held_by(repository, ref, ours) for ref in dict.fromkeys([*merged_into, *meeting]) if ref in tips
     }
     shared = _Survey(
-        repository, mode, branch_prefix, tuple(merged_into), processes_inside(paths), elsewhere, tips, held
+        repository, mode, branch_prefix, tuple(merged_into), processes_inside(paths), elsewhere, tips, held, under_way
     )
     keys = sorted(found, key=lambda key: (key.run, key.feature, key.attempt))
     parts = [(key, part) for key in keys if run in ("", key.run) for part in _parts(key, found[key])]
@@ -213,6 +217,8 @@ async def _judge(shared: _Survey, key: AttemptKey, found: _Found) -> Item:
     item = replace(item, held_by=await _holder(shared, item))
     if why_not:
         return replace(item, reason=why_not)
+    if shared.mode == "merged" and key in shared.under_way:
+        return replace(item, reason="its run is unfinished and goes on with it: orchestrate run --resume")
     remove_it, reason = _verdict(shared.mode, item)
     return replace(item, remove=remove_it, reason=reason)
 
@@ -280,15 +286,19 @@ def _verdict(mode: Mode, item: Item) -> tuple[bool, str]:
     private = item.held_by.startswith(f"{PRIVATE_REFS}/")
     if item.is_integration and item.path is not None:
         return True, "it is only a checkout for checks"
+    if item.is_integration and mode == "merged":
+        landed = bool(held) and not private
+        return landed, f"its commits are in {held}" if landed else "its work is not in the base branch yet"
     if item.is_integration:
         return bool(held), f"its commits are in {held}" if held else "its work is not in the base branch yet"
     if mode == "all":
         return True, f"its commits are in {held}" if held and not item.dirty else "its work stays under a private ref"
     if not held or private:
         return False, "its work is not merged" + ("; kept under a private ref" if private else "")
-    if item.dirty and not item.saved:
-        return False, f"its commits are in {held}, but it has uncommitted changes that are saved nowhere"
-    return True, f"its commits are in {held}" + ("; uncommitted changes are saved" if item.dirty else "")
+    if item.dirty:
+        saved = "are saved" if item.saved else "are saved first"
+        return True, f"its commits are in {held}; its uncommitted changes {saved}"
+    return True, f"its commits are in {held}"
 
 
 def _measure(root: Path) -> tuple[int, list[str]]:

@@ -234,7 +234,7 @@ async def test_a_broken_template(desk: Desk) -> None:
 
 async def test_a_missing_worktree(desk: Desk) -> None:
     await desk.performer({"say": "x"}).perform(EFFECT, desk.emitted.append)
-    assert (desk.finished().end, "is not there" in desk.finished().why) == ("config", True)
+    assert (desk.finished().end, "is gone" in desk.finished().why) == ("crashed", True)
 
 
 # ── being stopped ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -56,14 +56,30 @@ async def test_the_survey_says_sizes_and_changes_nothing(world: World) -> None:
     assert world.repo.refs() == before and world.path("done").is_dir()
 
 
-async def test_uncommitted_changes_must_be_saved_first(world: World) -> None:
+async def test_uncommitted_changes_are_saved_before_a_worktree_goes(world: World) -> None:
     await merged_feature(world, "x")
     world.repo.write({"later.py": "1\n"}, world.path("x"))
-    assert "uncommitted changes that are saved nowhere" in (await verdicts(world))["x"].reason
+    found = (await verdicts(world))["x"]
+    assert found.remove and "its uncommitted changes are saved first" in found.reason
     await world.keep("x")
-    assert (await verdicts(world))["x"].remove
+    assert "its uncommitted changes are saved" in (await verdicts(world))["x"].reason
     world.repo.write({"later.py": "2\n"}, world.path("x"))
-    assert not (await verdicts(world))["x"].remove
+    await clean(world, "merged")
+    assert not world.path("x").exists() and world.repo.files(world.private("x"))["later.py"] == "2"
+
+
+async def test_what_an_unfinished_run_goes_on_with_stays(world: World) -> None:
+    await merged_feature(world, "x")
+    key = world.key("x")
+    items = await survey(world.repository, merged_into=["refs/heads/main"], under_way={key})
+    [item] = [i for i in items if i.key == key]
+    assert not item.remove and "--resume" in item.reason
+
+
+async def test_an_integration_branch_that_is_not_landed_stays_whatever_private_ref_holds_it(world: World) -> None:
+    await merged_feature(world, "x")
+    world.repo.git("update-ref", f"refs/orchestrate/{RUN}/integration/1", f"refs/heads/{INTEGRATION}")
+    assert not (await verdicts(world))["integration branch"].remove
 
 
 async def test_what_changes_between_survey_and_removal_is_saved(world: World) -> None:
