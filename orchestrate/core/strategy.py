@@ -93,7 +93,7 @@ def _after_invocation(f: Feature, a: Attempt, last: Invoked) -> Step:
                 return Invoke("proceed")
             return GiveUp("failed", last.why or f"the agent {last.end}")
         case "timed_out":
-            return GiveUp("failed", last.why or f"timed out after {f.timeout_s:g} s")
+            return GiveUp("failed", f"timed out after {f.timeout_s:g} s of work")
         case _:
             assert_never(last.end)
 

@@ -92,7 +92,7 @@ def test_retries_wait_longer_each_time(playbook):
         book << quiet(book.now + wait)
         book.wait(wait)
     book.to("a", Stage.INVOKING) >> see(ev.InvocationFinished, "a", end="timed_out")
-    book << expect(ev.AttemptEnded, "a", why="timed out after 1800 s", retry=False) << expect(ev.RunEnded)
+    book << expect(ev.AttemptEnded, "a", why="timed out after 1800 s of work", retry=False) << expect(ev.RunEnded)
 
 
 def test_checks_that_cannot_be_run_are_not_the_agents_to_mend(playbook):
@@ -209,7 +209,7 @@ def test_the_wall_clock_is_of_the_attempt_not_of_the_invocation(playbook):
     book >> see(ev.InvocationFinished, "a", end="incomplete", duration_s=70.0)
     book << expect(ev.InvocationStarted, "a", timeout_s=30.0)
     book >> see(ev.InvocationFinished, "a", end="incomplete", duration_s=30.0)
-    book << expect(ev.AttemptEnded, "a", outcome="failed", why="timed out after 100 s") << expect(ev.RunEnded)
+    book << expect(ev.AttemptEnded, "a", outcome="failed", why="timed out after 100 s of work") << expect(ev.RunEnded)
 
 
 def test_what_failed_to_be_set_up_would_fail_again(playbook):
