@@ -125,4 +125,4 @@ def _probe_scripted(settings: AgentSettings) -> AgentStatus:
             "scripted", sys.executable, __version__, "yes",
             problem=f"its script {script} is not there", hint="correct `scripted.script`",
         )  # fmt: skip
-    return AgentStatus("scripted", sys.executable, __version__, "yes", how="needs none")
+    return AgentStatus("scripted", sys.executable, __version__, "yes", how="no account needed")

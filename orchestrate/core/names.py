@@ -11,7 +11,7 @@ import unicodedata
 import uuid
 from dataclasses import dataclass
 
-ID_PATTERN = re.compile(r"[a-z0-9](?:(?:[a-z0-9_-]|\.(?!\.)){0,61}[a-z0-9])?", re.IGNORECASE)
+ID_PATTERN = re.compile(r"[a-z0-9](?:(?:[a-z0-9_-]|\.(?!\.)){0,61}[a-z0-9])?", re.IGNORECASE | re.ASCII)
 """Stricter than git's own rule, which accepts `-D`, `$(id)`, `HEAD` and U+202E."""
 
 RESERVED = frozenset(
