@@ -68,7 +68,8 @@ def next_commands(view: RunView, *, is_driven: bool) -> list[str]:
     if view.status == "done":
         return [*merge, "orchestrate cleanup --merged"]
     failed = [f"orchestrate logs {fid}" for fid, *_ in troubles(view)[:1]]
-    return [*failed, "orchestrate run --failed"]
+    # --failed needs what its features build on in the base: the merge comes first.
+    return [*failed, *merge, "orchestrate run --failed"]
 
 
 def status_document(view: RunView, now: float, *, engine: dict[str, Any] | None) -> dict[str, Any]:
