@@ -171,21 +171,30 @@ async def start_tree(
 ) -> Tree:
     """Start argv in a session of its own, tagged, and (on Linux) tied to the life of this process.
 
-    Call from the main thread: the tie is to the thread that forks. Raises OSError when it cannot be started.
+    Call from the main thread: the tie is to the thread that forks. Raises OSError when it cannot be started. Cancelled
+    meanwhile, it ends what it has started.
     """
     before = _pids()
-    child = await asyncio.create_subprocess_exec(
-        *_leash(),
-        *argv,
-        cwd=cwd,
-        env={**env, TAG: tag},
-        stdin=stdin,
-        stdout=stdout,
-        stderr=stderr,
-        start_new_session=True,
-        limit=LINE_LIMIT,
+    spawning = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *_leash(),
+            *argv,
+            cwd=cwd,
+            env={**env, TAG: tag},
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
+            limit=LINE_LIMIT,
+        )
     )
-    return Tree(child, tag, before)
+    try:
+        return Tree(await asyncio.shield(spawning), tag, before)
+    except asyncio.CancelledError:
+        # The process may exist already, and nobody but us knows of it.
+        with contextlib.suppress(OSError):
+            await Tree(await spawning, tag, before).end(soft=())
+        raise
 
 
 @cache
