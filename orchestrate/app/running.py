@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, get_args
+from typing import Protocol, TypeVar, get_args
 
 from orchestrate import __version__, process
 from orchestrate.agents.drive import Patience
@@ -173,6 +173,30 @@ def _new_run_id() -> str:
     return render_run_id(*now[:6], secrets.token_hex(2))
 
 
+T = TypeVar("T")
+
+
+class _MayLeave:
+    """A follower whose reader may close the pipe: that ends the showing, not the agents, which are being paid for."""
+
+    def __init__(self, follower: Follower) -> None:
+        self._follower = follower
+        self._is_there = True
+
+    def on_stored(self, stored: Stored) -> None:
+        self._tell(self._follower.on_stored, stored)
+
+    def say(self, text: str) -> None:
+        self._tell(self._follower.say, text)
+
+    def _tell(self, how: Callable[[T], None], what: T) -> None:
+        if self._is_there:
+            try:
+                how(what)
+            except BrokenPipeError:
+                self._is_there = False
+
+
 class _Session:
     """One engine's time with one run."""
 
@@ -197,7 +221,7 @@ class _Session:
     def drive(self, follow: Callable[[str, Plan], Follower]) -> Ran:
         prefix = self._order.loaded.settings.branch_prefix
         before = fingerprint(self._order.repository, branch_prefix=prefix)
-        follower = follow(self._run, self._plan)
+        follower = _MayLeave(follow(self._run, self._plan))
         state = fresh(self._run, self._plan, self._base)
         for stored in self._past:
             evolve(state, stored.event)

@@ -155,19 +155,20 @@ class Project:
         assert done.returncode == 0, f"git {' '.join(args)}: {done.stderr}"
         return done.stdout.strip()
 
-    def orchestrate(self, *args: str) -> Ended:
-        """Run a command to its end, without a terminal."""
+    def orchestrate(self, *args: str, stdout: int = subprocess.PIPE) -> Ended:
+        """Run a command to its end, without a terminal. stdout: a descriptor to print to, instead of being read."""
         done = subprocess.run(
             [COMMAND, *args],
             cwd=self.root,
             env=self.env,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
             text=True,
             timeout=PATIENCE_S,
             check=False,
         )
-        return Ended(done.returncode, done.stdout, done.stderr)
+        return Ended(done.returncode, done.stdout or "", done.stderr)
 
     @contextmanager
     def running(self, *args: str) -> Iterator[Running]:

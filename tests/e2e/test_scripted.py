@@ -5,6 +5,7 @@ What must hold after every one of them (the user's checkout as it was, no proces
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -212,6 +213,19 @@ def test_what_passes_alone_but_not_together_is_not_integrated(project: Project) 
     assert "at most one part" in ended.of("AttemptEnded", outcome="failed")[0]["why"]
     parts = project.git("ls-tree", "--name-only", integration(ended)).splitlines()
     assert len([part for part in parts if part.startswith("part.")]) == 1
+
+
+def test_a_reader_who_leaves_does_not_end_the_run(project: Project) -> None:
+    project.arrange(diamond.features(), script=diamond.script())
+
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    ended = project.orchestrate(*RUN, stdout=write_end)
+    os.close(write_end)
+
+    assert ended.code == 141, str(ended)
+    assert ended.stderr == ""
+    assert report(project)["run"]["status"] == "done"
 
 
 def test_the_user_may_go_on_working_and_is_told(project: Project) -> None:
