@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import itertools
 import textwrap
 from collections.abc import Iterator
 
@@ -56,7 +57,7 @@ def _texts_of_fields(owner: type) -> dict[str, str]:
     for base in reversed(owner.__mro__[:-1]):
         (tree,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
         assert isinstance(tree, ast.ClassDef)
-        for before, here in zip(tree.body, tree.body[1:], strict=False):
+        for before, here in itertools.pairwise(tree.body):
             text = _string(here)
             if isinstance(before, ast.AnnAssign) and isinstance(before.target, ast.Name) and text:
                 texts[before.target.id] = _prose(text)
@@ -68,14 +69,14 @@ def _vocabularies() -> Iterator[tuple[str, str, list[str]]]:
     source = inspect.getsource(ev)
     lines = source.splitlines()
     body = ast.parse(source).body
-    for node, after in zip(body, body[1:], strict=False):
+    for node, after in itertools.pairwise(body):
         if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)):
             continue
         name = node.targets[0].id
         if name in _VOCABULARIES:
             assert isinstance(node.value, ast.Subscript)
             words = [w for w in ast.walk(node.value.slice) if isinstance(w, ast.Constant)]
-            told = [(word.value, lines[word.lineno - 1].partition("#")[2].strip()) for word in words]
+            told = [(str(word.value), lines[word.lineno - 1].partition("#")[2].strip()) for word in words]
             yield name, _prose(_string(after)), [f"`{word}`{': ' if text else ''}{text}" for word, text in told]
 
 

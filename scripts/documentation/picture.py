@@ -61,8 +61,7 @@ def render_picture(recording: Sequence[str]) -> str:
 
 def _frame_at_rework(events: Sequence[ev.Event]) -> tuple[FrameLine, ...]:
     begun, engine = events[:2]
-    if not (isinstance(begun, ev.RunStarted) and isinstance(engine, ev.EngineStarted)):
-        raise ValueError("the recording does not begin with a run")
+    assert isinstance(begun, ev.RunStarted) and isinstance(engine, ev.EngineStarted), "no beginning of a run"
     plan = parse_plan(begun.plan)
     view = fresh_view(plan)
     table, forecast = LiveTable(view), Forecast(plan, engine.parallel)
@@ -73,7 +72,7 @@ def _frame_at_rework(events: Sequence[ev.Event]) -> tuple[FrameLine, ...]:
         forecast.fold(event)
         if isinstance(event, ev.InvocationStarted) and event.phase == "rework":
             rework = event.feature
-        if isinstance(event, ev.InvocationProgressed) and event.feature == rework and event.action:
+        if isinstance(event, ev.InvocationProgressed) and event.feature == rework and event.turns > 1:
             totals = totals_of(table, forecast, slots=engine.parallel, cap_usd=None, now=event.at)
             return table.frame(totals, footer_of(table, event.at), event.at, WIDTH, HEIGHT)
     raise ValueError("nothing is reworked in the recording")

@@ -19,7 +19,7 @@ _FORMS = (
     (re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d\b"), "DATE"),
     (re.compile(r"\b\d\d:\d\d:\d\d\b"), "CLOCK"),
     (re.compile(r"\b\d+:\d\d\b"), "TIME"),
-    (re.compile(r"\b[0-9a-f]{10}\b"), "COMMIT"),
+    (re.compile(r"\b[0-9a-f]{10,40}\b"), "COMMIT"),
     (re.compile(r"\b[\d.]+ k?B\b"), "SIZE"),
     (re.compile(r"\s+"), " "),
 )
