@@ -174,7 +174,7 @@ class Common(Strict):
     timeout_seconds: Seconds = DEFAULTS.timeout_seconds
     """Wall clock of all agent work of one attempt at a feature."""
     worktrees_dir: str = DEFAULTS.worktrees_dir
-    """Directory for the worktrees. Empty: one beside the repository's own data, outside of your checkout."""
+    """Directory for the worktrees. Empty: `<repository>.worktrees`, beside your repository."""
     branch_prefix: Annotated[str, AfterValidator(_is_prefix)] = DEFAULTS.branch_prefix
     """First part of the names of all branches that a run makes."""
     start_on: StartOn = DEFAULTS.start_on
