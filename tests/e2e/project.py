@@ -30,6 +30,8 @@ Json = dict[str, Any]
 COMMAND = Path(sysconfig.get_path("scripts")) / "orchestrate"
 """As `pip install` puts it there."""
 
+RUN = ("run", "--yes", "--json")
+
 FEATURE_LIST = "config/feature_list.json"
 
 PATIENCE_S = 60.0
@@ -58,6 +60,16 @@ class Ended:
     def of(self, kind: str, **fields: object) -> list[Json]:
         """The events of that kind with these fields, in order."""
         return [line for line in self.lines if _is(line, kind, fields)]
+
+    @property
+    def outcomes(self) -> dict[str, str]:
+        """How each feature's last attempt ended, or that it was skipped."""
+        last = {event["feature"]: event["outcome"] for event in self.of("AttemptEnded")}
+        return last | {event["feature"]: "skipped" for event in self.of("FeatureSkipped")}
+
+    @property
+    def integration_branch(self) -> str:
+        return str(self.of("RunStarted")[0]["integration_branch"])
 
     def __str__(self) -> str:
         return f"exit code {self.code}\n--- stdout\n{self.stdout[-6000:]}\n--- stderr\n{self.stderr[-3000:]}"
@@ -169,6 +181,10 @@ class Project:
             check=False,
         )
         return Ended(done.returncode, done.stdout or "", done.stderr)
+
+    def report(self) -> Json:
+        """Of the newest run."""
+        return self.orchestrate("report", "--json").document
 
     @contextmanager
     def running(self, *args: str) -> Iterator[Running]:

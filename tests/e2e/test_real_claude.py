@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import diamond
-from tests.e2e.project import Json, Project
+from tests.e2e.project import RUN, Json, Project
 from tests.support.agent_api import AgentApi, Answer, runs, writes
 from tests.support.realclaude import ENVIRONMENT, MODEL, list_price, programs
 
@@ -37,7 +37,7 @@ def does(name: str) -> Answer:
 
 def assert_costs_are_right(project: Project, agent_api: AgentApi, name: str) -> None:
     """What the report says of the feature is what the API counted, as the agents reported it."""
-    features = project.orchestrate("report", "--json").document["features"]
+    features = project.report()["features"]
     spent = next(feature["spent"] for feature in features if feature["id"] == name)
     usage = agent_api.usage(name)
     assert spent["cost_usd"] == pytest.approx(list_price(usage))
@@ -65,10 +65,10 @@ def test_a_diamond_with_a_check_that_is_mended_in_the_same_session(
     plan = project.orchestrate("plan", "--json").document
     assert plan["waves"] == [["base"], ["left", "right"], ["top"]]
 
-    ended = project.orchestrate("run", "--yes", "--json")
+    ended = project.orchestrate(*RUN)
 
     assert ended.code == 0, str(ended)
-    branch = ended.of("RunStarted")[0]["integration_branch"]
+    branch = ended.integration_branch
     with project.checked_out(branch) as directory:
         for code in diamond.CHECKS.values():
             project.python(code, directory)
@@ -113,7 +113,7 @@ def test_an_agent_that_hangs_one_that_may_not_write_and_one_whose_service_fails(
     settings = {"command": str(claude), "permission_mode": "default", "allowed_tools": ["Bash"]}
     project.arrange(features, model=MODEL, claude=settings, max_attempts=1, max_parallel=3)
 
-    with project.running("run", "--yes", "--json") as run:
+    with project.running(*RUN) as run:
         agent_api.wait_for("hangs", 2)
         assert project.lives(project.home / "daemon.pid")
         ended = run.ended()
@@ -140,7 +140,7 @@ def test_an_agent_that_was_interrupted_goes_on_in_its_session(
     features = diamond.features(base={"env": {"ANTHROPIC_BASE_URL": url}})[:1]
     project.arrange(features, model=MODEL, claude={"command": str(claude)})
 
-    with project.running("run", "--yes", "--json") as run:
+    with project.running(*RUN) as run:
         agent_api.wait_for("base", 2)
         run.press_ctrl_c()
         run.wait_for("StopRequested", how="drain")

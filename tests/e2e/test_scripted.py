@@ -6,31 +6,13 @@ What must hold after every one of them (the user's checkout as it was, no proces
 from __future__ import annotations
 
 import os
-import signal
 from pathlib import Path
 
 import pytest
 
 from tests.e2e import diamond
 from tests.e2e.diamond import Play
-from tests.e2e.project import Ended, Json, Project
-
-RUN = ("run", "--yes", "--json")
-
-
-def outcomes(ended: Ended) -> dict[str, str]:
-    """How each feature's last attempt ended, or that it was skipped."""
-    last = {e["feature"]: e["outcome"] for e in ended.of("AttemptEnded")}
-    return last | {e["feature"]: "skipped" for e in ended.of("FeatureSkipped")}
-
-
-def integration(ended: Ended) -> str:
-    return str(ended.of("RunStarted")[0]["integration_branch"])
-
-
-def report(project: Project) -> Json:
-    return project.orchestrate("report", "--json").document
-
+from tests.e2e.project import RUN, Ended, Json, Project
 
 # ── runs that go well ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -44,9 +26,9 @@ def test_a_diamond_becomes_one_branch_whose_checks_pass(project: Project) -> Non
     ended = project.orchestrate(*RUN)
 
     assert ended.code == 0, str(ended)
-    assert outcomes(ended) == dict.fromkeys(diamond.FILES, "integrated")
+    assert ended.outcomes == dict.fromkeys(diamond.FILES, "integrated")
     assert ended.lines[-1]["kind"] == "result"
-    branch = integration(ended)
+    branch = ended.integration_branch
     with project.checked_out(branch) as directory:
         for code in diamond.CHECKS.values():
             project.python(code, directory)
@@ -108,7 +90,7 @@ def test_a_try_that_breaks_down_is_followed_by_one_from_a_fresh_worktree(project
 
     assert ended.code == 0, str(ended)
     assert [(e["attempt"], e["outcome"]) for e in ended.of("AttemptEnded")] == [(1, "failed"), (2, "integrated")]
-    with project.checked_out(integration(ended)) as directory:
+    with project.checked_out(ended.integration_branch) as directory:
         assert not (directory / "half.py").exists()
     run = ended.of("RunStarted")[0]["run"]
     assert project.git("show", f"refs/orchestrate/{run}/base/1:half.py") == "unfinished"
@@ -137,7 +119,7 @@ def test_a_plan_that_was_written_is_run_as_it_was_or_refused_once_it_has_moved(p
     ended = project.orchestrate("run", plan, "--yes", "--json")
 
     assert ended.code == 0, str(ended)
-    assert outcomes(ended) == {"base": "integrated", "left": "integrated"}
+    assert ended.outcomes == {"base": "integrated", "left": "integrated"}
     project.rewrite_features(diamond.features(left={"prompt": "Write something else."}))
     refused = project.orchestrate("run", plan, "--yes")
     assert refused.code == 2, str(refused)
@@ -151,7 +133,7 @@ def test_every_order_gives_the_same_code(project: Project) -> None:
     for order in (["--start-on", "integrated", "--schedule", "waves"], ["--sequential"]):
         ended = project.orchestrate(*RUN, *order)
         assert ended.code == 0, str(ended)
-        trees.add(project.git("rev-parse", f"{integration(ended)}^{{tree}}"))
+        trees.add(project.git("rev-parse", f"{ended.integration_branch}^{{tree}}"))
 
     assert len(trees) == 1
 
@@ -170,7 +152,7 @@ def test_a_worktree_has_what_the_user_wants_in_it_and_no_more(project: Project) 
     ended = project.orchestrate(*RUN)
 
     assert ended.code == 0, str(ended)
-    changed = project.git("diff", "--name-only", "main", integration(ended))
+    changed = project.git("diff", "--name-only", "main", ended.integration_branch)
     assert changed == "agent.txt"
 
 
@@ -193,8 +175,8 @@ def test_a_conflict_keeps_the_branch_and_skips_what_depends_on_it(project: Proje
     ended = project.orchestrate(*RUN)
 
     assert ended.code == 1, str(ended)
-    assert outcomes(ended) == {"first": "integrated", "second": "conflicted", "third": "skipped"}
-    assert project.git("show", f"{integration(ended)}:same.txt") == "one way"
+    assert ended.outcomes == {"first": "integrated", "second": "conflicted", "third": "skipped"}
+    assert project.git("show", f"{ended.integration_branch}:same.txt") == "one way"
     run = ended.of("RunStarted")[0]["run"]
     assert project.git("show", f"orch/{run}/feature/second/1:same.txt") == "another way"
     assert "same.txt" in ended.of("AttemptEnded", feature="second")[0]["why"]
@@ -209,9 +191,9 @@ def test_what_passes_alone_but_not_together_is_not_integrated(project: Project) 
     ended = project.orchestrate(*RUN)
 
     assert ended.code == 1, str(ended)
-    assert sorted(outcomes(ended).values()) == ["failed", "integrated"]
+    assert sorted(ended.outcomes.values()) == ["failed", "integrated"]
     assert "at most one part" in ended.of("AttemptEnded", outcome="failed")[0]["why"]
-    parts = project.git("ls-tree", "--name-only", integration(ended)).splitlines()
+    parts = project.git("ls-tree", "--name-only", ended.integration_branch).splitlines()
     assert len([part for part in parts if part.startswith("part.")]) == 1
 
 
@@ -225,7 +207,7 @@ def test_a_reader_who_leaves_does_not_end_the_run(project: Project) -> None:
 
     assert ended.code == 141, str(ended)
     assert ended.stderr == ""
-    assert report(project)["run"]["status"] == "done"
+    assert project.report()["run"]["status"] == "done"
 
 
 def test_the_user_may_go_on_working_and_is_told(project: Project) -> None:
@@ -250,7 +232,7 @@ def test_an_agent_that_changes_nothing_is_not_believed(project: Project) -> None
     ended = project.orchestrate(*RUN)
 
     assert ended.code == 1, str(ended)
-    assert outcomes(ended) == {"base": "no_changes", "left": "skipped", "right": "skipped", "top": "skipped"}
+    assert ended.outcomes == {"base": "no_changes", "left": "skipped", "right": "skipped", "top": "skipped"}
 
 
 def test_a_timeout_ends_daemons_too(project: Project) -> None:
@@ -278,163 +260,10 @@ def test_a_cost_limit_stops_the_run_until_it_is_raised(project: Project) -> None
 
     assert ended.code == 3, str(ended)
     assert ended.of("RunEnded")[0]["status"] == "limit"
-    assert outcomes(ended)["base"] == "integrated"
+    assert ended.outcomes["base"] == "integrated"
     raised = project.orchestrate("run", "--resume", "--yes", "--json", "--max-cost", "10")
     assert raised.code == 0, str(raised)
     assert [e["feature"] for e in raised.of("AttemptEnded")] == ["left"]
-
-
-# ── runs that are cut off ────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_the_first_ctrl_c_lets_running_agents_finish_and_resume_goes_on(project: Project) -> None:
-    gate = project.gate("gate")
-    project.arrange(diamond.features(), script=diamond.script(base=[[*gate.stop, diamond.write("base")]]))
-
-    with project.running(*RUN) as run:
-        gate.reached()
-        run.press_ctrl_c()
-        run.wait_for("StopRequested", how="drain")
-        gate.open()
-        ended = run.ended()
-
-    assert ended.code == 130, str(ended)
-    assert outcomes(ended) == {"base": "integrated"}
-    assert report(project)["run"]["status"] == "interrupted"
-    rest = project.orchestrate("run", "--resume", "--yes", "--json")
-    assert rest.code == 0, str(rest)
-    assert {e["feature"] for e in rest.of("InvocationStarted")} == {"left", "right", "top"}
-
-
-def test_the_second_ctrl_c_ends_the_agents_and_nothing_is_paid_for_twice(project: Project) -> None:
-    gate = project.gate("gate")
-    works = [diamond.write("left"), *gate.stop]
-    project.arrange(diamond.features(), script=diamond.script(left=[works, []]), max_parallel=1)
-
-    with project.running(*RUN) as run:
-        gate.reached()
-        run.press_ctrl_c()
-        run.wait_for("StopRequested", how="drain")
-        run.press_ctrl_c()
-        run.wait_for("StopRequested", how="cancel")
-        ended = run.ended()
-
-    assert ended.code == 130, str(ended)
-    assert ended.of("InvocationFinished", feature="left")[0]["end"] == "interrupted"
-    key = f"{ended.of('RunStarted')[0]['run']}/left/1"
-    assert project.git("show", f"refs/orchestrate/{key}:left.py") == diamond.FILES["left"].strip()
-    rest = project.orchestrate("run", "--resume", "--yes", "--json")
-    assert rest.code == 0, str(rest)
-    again = rest.of("InvocationStarted", feature="left")
-    assert [(e["attempt"], e["resume"]) for e in again] == [(1, True)]
-    assert rest.of("InvocationStarted", feature="base") == []
-
-
-def test_kill_9_loses_nothing_and_run_yes_goes_on(project: Project) -> None:
-    pid_file = project.home / "daemon.pid"
-    gate = project.gate("gate")
-    works = [{"daemon": {"pid_file": str(pid_file)}}, diamond.write("left"), *gate.stop]
-    project.arrange(diamond.features(), script=diamond.script(left=[works, []]), max_parallel=1)
-
-    with project.running(*RUN) as run:
-        gate.reached()
-        run.child.kill()
-        killed = run.ended()
-
-    assert killed.code == -9
-    rest = project.orchestrate(*RUN)
-    assert rest.code == 0, str(rest)
-    assert rest.of("InvocationStarted", feature="base") == []
-    assert [(e["attempt"], e["resume"]) for e in rest.of("InvocationStarted", feature="left")] == [(1, True)]
-    assert not project.lives(pid_file)
-    assert project.orchestrate("status", "--json").document["status"] == "done"
-
-
-@pytest.mark.slow
-def test_killed_at_every_stage_a_run_still_comes_to_its_end_once(project: Project) -> None:
-    project.arrange(diamond.features(), script=diamond.script())
-
-    stages = (
-        "AttemptStarted WorktreePrepared InvocationStarted InvocationFinished WorkSealed ChecksFinished MergeStarted"
-    )
-    for kind in f"{stages} MergeFinished PublishStarted Published AttemptEnded".split():
-        with project.running(*RUN) as run:
-            run.wait_for(kind)
-            run.child.kill()
-    ended = project.orchestrate(*RUN)
-
-    assert ended.code == 0, str(ended)
-    told = report(project)
-    branch = told["run"]["integration_branch"]
-    assert len(project.git("log", "--merges", "--first-parent", "--format=%H", f"main..{branch}").splitlines()) == 4
-    with project.checked_out(branch) as directory:
-        for code in diamond.CHECKS.values():
-            project.python(code, directory)
-    for feature in told["features"]:
-        ends = [i["end"] for attempt in feature["attempts"] for i in attempt["invocations"]]
-        assert ends.count("done") == 1, (feature["id"], ends)
-        assert {a["outcome"] for a in feature["attempts"]} <= {"integrated", "interrupted"}
-
-
-def test_sigterm_ends_the_agents_and_says_so(project: Project) -> None:
-    gate = project.gate("gate")
-    project.arrange(diamond.features()[:1], script={"base": [[diamond.write("base"), *gate.stop]]})
-
-    with project.running(*RUN) as run:
-        gate.reached()
-        run.signal(signal.SIGTERM)
-        ended = run.ended()
-
-    assert ended.code == 143, str(ended)
-    assert ended.lines[-1]["status"] == "interrupted"
-
-
-def test_an_unfinished_run_that_has_moved_is_not_gone_on_with_unasked(project: Project) -> None:
-    gate = project.gate("gate")
-    project.arrange(diamond.features()[:1], script={"base": [[*gate.stop], [diamond.write("base")]]})
-    with project.running(*RUN) as run:
-        gate.reached()
-        run.signal(signal.SIGTERM)
-        run.ended()
-    project.rewrite_features(diamond.features(base={"prompt": "Something else."})[:1])
-
-    refused = project.orchestrate("run", "--yes")
-
-    assert refused.code == 2, str(refused)
-    assert "--resume" in refused.stderr
-    assert "--new" in refused.stderr
-    gate.open()
-    other = project.orchestrate("run", "--new", "--yes", "--json")
-    assert other.of("RunStarted")
-
-
-# ── refusals ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_a_second_engine_is_refused_while_the_first_one_runs(project: Project) -> None:
-    gate = project.gate("gate")
-    project.arrange(diamond.features()[:1], script={"base": [[diamond.write("base"), *gate.stop]]})
-
-    with project.running(*RUN) as run:
-        gate.reached()
-        second = project.orchestrate(*RUN)
-        assert second.code == 2, str(second)
-        assert str(run.child.pid) in second.document["error"]["message"]
-        gate.open()
-        assert run.ended().code == 0
-
-
-def test_without_a_terminal_and_without_yes_it_names_the_flag_and_does_nothing(project: Project) -> None:
-    project.arrange(diamond.features(), script=diamond.script())
-
-    refused = project.orchestrate("run")
-
-    assert refused.code == 2, str(refused)
-    assert "--yes" in refused.stderr
-    assert refused.stdout == ""
-    assert project.branches() == []
-    assert project.worktrees() == []
-    assert not (project.root / ".git" / "orchestrate").exists()
 
 
 # ── afterwards ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -446,7 +275,7 @@ def half_done(project: Project) -> Ended:
     wrong = [{"write": {"path": "left.py", "text": "LEFT = 0\n"}}]
     project.arrange(diamond.features(), script=diamond.script(left=[wrong]), max_attempts=1, max_reworks=0)
     ended = project.orchestrate(*RUN)
-    assert outcomes(ended) == {"base": "integrated", "left": "failed", "right": "integrated", "top": "skipped"}
+    assert ended.outcomes == {"base": "integrated", "left": "failed", "right": "integrated", "top": "skipped"}
     return ended
 
 
@@ -464,9 +293,9 @@ def test_cleanup_takes_what_is_merged_and_leaves_the_rest(project: Project, half
 
 def test_the_commands_after_a_run_tell_what_happened(project: Project, half_done: Ended) -> None:
     run = half_done.of("RunStarted")[0]["run"]
-    features = {f["id"]: f for f in report(project)["features"]}
+    features = {f["id"]: f for f in project.report()["features"]}
 
-    assert {name: f["status"] for name, f in features.items()} == outcomes(half_done)
+    assert {name: f["status"] for name, f in features.items()} == half_done.outcomes
     assert [r["ok"] for r in features["left"]["attempts"][0]["rounds"]] == [False]
     assert "LEFT = 0" in project.orchestrate("diff", "left").stdout
     assert "left.py" in project.orchestrate("logs", "left").stdout

@@ -39,7 +39,7 @@ def test_ctrl_c_at_the_keyboard_drains_and_what_is_shown_says_how_to_go_on(proje
         assert terminal.ended() == 130
 
     assert "orchestrate run --resume" in terminal.screen
-    features = project.orchestrate("report", "--json").document["features"]
+    features = project.report()["features"]
     assert {f["id"]: f["status"] for f in features} == {
         "base": "integrated",
         "left": "ready",
