@@ -64,7 +64,11 @@ def test_troubles_name_each_that_went_wrong_but_not_what_was_skipped_for_it() ->
     ("view", "is_driven", "commands"),
     [
         (view_of(happy_diamond()), False, [f"git merge {BRANCH}", "orchestrate cleanup --merged"]),
-        (view_of(failed_and_skipped()), False, ["orchestrate logs db", f"git merge {BRANCH}", "orchestrate run --failed"]),
+        (
+            view_of(failed_and_skipped()),
+            False,
+            ["orchestrate logs db", f"git merge {BRANCH}", "orchestrate run --failed"],
+        ),
         (view_of(limit()), False, ["orchestrate run --resume"]),
         (cut(happy_diamond(), 5), True, ["orchestrate logs db -f"]),
         (cut(happy_diamond(), 2), True, []),
