@@ -118,7 +118,8 @@ class Attempt:
     merge: ev.MergeFinished | None = None
     proof: ev.MergeChecksFinished | None = None
     published: ev.Published | None = None
-    merges: int = 0
+    overtaken: int = 0
+    """Merges that somebody else made void by moving the integration branch."""
     losses: int = 0
     stopping: ev.AttemptStopping | None = None
     parked: bool = False

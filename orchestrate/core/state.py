@@ -11,7 +11,7 @@ from bisect import bisect_left, insort
 from dataclasses import dataclass, field, replace
 
 from . import events as ev
-from .attempt import BEFORE, IN_FLIGHT, INTEGRATING, TRANSITIONS, WORKING, Attempt, Invoked, Stage
+from .attempt import BEFORE, IN_FLIGHT, TRANSITIONS, WORKING, Attempt, Invoked, Stage
 from .limits import Account, Ledger
 from .names import AttemptKey
 from .plan import Plan
@@ -255,11 +255,11 @@ def _evolve_attempt(state: RunState, e: ev.AttemptEvent) -> None:
         case ev.MergeStarted():
             _withdraw(state.mergeable, f.key)
             a.merge, a.proof, a.published = None, None, None
-            a.merges += 1
         case ev.MergeFinished():
             a.merge = e
             state.unsure = ""
             if e.kind == "moved":
+                a.overtaken += 1
                 state.integration_head = e.commit
                 _requeue(state, f, a)
         case ev.MergeChecksFinished():
@@ -269,12 +269,14 @@ def _evolve_attempt(state: RunState, e: ev.AttemptEvent) -> None:
         case ev.Published():
             a.published = e
             if not e.ok:
+                a.overtaken += a.stopping is None
                 state.integration_head = e.commit or state.integration_head
                 _requeue(state, f, a)
         case ev.AttemptStopping():
             a.stopping = e
             state.stopping[f.id] = None
-            state.blocked.pop(f.id, None)
+            if e.outcome != "interrupted":  # that one goes on in a later engine, where it may still be blocked
+                state.blocked.pop(f.id, None)
         case ev.AttemptParked():
             a.parked = True
             state.parked += 1
@@ -376,7 +378,6 @@ def _restart(state: RunState) -> None:
     active = [fid for stage, fids in state.stages.items() if stage is not Stage.ENDED for fid in fids]
     for fid in active:
         f, a = state.features[fid], state.attempt(fid)
-        a.merges -= a.stage in INTEGRATING  # the merge is not to blame for the engine's end
         _lose(state, f, a, a.invoking_since, "the engine was stopped")
         if a.stopping is not None and a.stopping.outcome == "interrupted":
             a.stopping = None

@@ -122,8 +122,16 @@ def test_a_lost_merge_is_done_again_twice_and_then_given_up(playbook):
     book = playbook(A).to("a", Stage.MERGING)
     for stage in (Stage.MERGING, Stage.PROVING):
         book.to("a", stage) >> see(ev.EffectLost, "a") << expect(ev.MergeStarted, "a") << quiet()
-    book.to("a", Stage.PUBLISHING) >> see(ev.EffectLost, "a")
+    book.to("a", Stage.PROVING) >> see(ev.EffectLost, "a")
     book << expect(ev.AttemptEnded, "a", outcome="failed") << expect(ev.RunEnded)
+
+
+def test_git_has_the_last_word_on_a_publication_however_much_was_lost_before_it(playbook):
+    book = playbook(A).to("a", Stage.MERGING)
+    for stage in (Stage.MERGING, Stage.PROVING, Stage.PUBLISHING):
+        book.to("a", stage) >> see(ev.EffectLost, "a") << expect(ev.MergeStarted, "a")
+    book >> see(ev.MergeFinished, "a", kind="present", commit="m", tree="")
+    book << expect(ev.AttemptEnded, "a", outcome="integrated") << expect(ev.RunEnded, status="done")
 
 
 def test_a_dependent_that_is_to_end_is_not_merged_before_it_has(playbook):
@@ -152,3 +160,10 @@ def test_a_publication_of_which_the_news_is_lost_is_looked_up_before_anything_el
     book >> see(ev.EffectLost, "a") << expect(ev.MergeStarted, "a", onto="base") << quiet()
     book >> see(ev.MergeFinished, "a", kind="present", commit="m1", tree="")
     book << expect(ev.AttemptEnded, "a", outcome="integrated") << expect(ev.MergeStarted, "b", onto="m1") << quiet()
+
+
+def test_a_publication_that_git_cannot_be_asked_about_is_given_up_in_the_end(playbook):
+    book = playbook(A).to("a", Stage.PUBLISHING)
+    for _ in range(4):
+        book >> see(ev.EffectLost, "a") << expect(ev.MergeStarted, "a")
+    book >> see(ev.EffectLost, "a") << expect(ev.AttemptEnded, "a", outcome="failed") << expect(ev.RunEnded)

@@ -238,3 +238,13 @@ def test_what_is_parked_for_later_is_skipped_when_its_ground_goes(playbook):
     book << expect(ev.AttemptStopping, "b", outcome="skipped") << expect(ev.AttemptEnded, "b", outcome="skipped")
     book << expect(ev.RunEnded, status="incomplete")
     assert book.state.parked == 0
+
+
+def test_a_dependency_that_fails_in_the_same_breath_as_cancel_still_takes_its_dependents_along(playbook):
+    book = playbook(A, replace(B, depends_on=("a",))).to("a", Stage.MERGING).to("b", Stage.INVOKING)
+    book >> (see(ev.MergeFinished, "a", kind="conflict", why="both"), see(ev.StopRequested, how="cancel"))
+    book << expect(ev.AttemptEnded, "a", outcome="conflicted")
+    book << expect(ev.AttemptStopping, "b", outcome="interrupted") << expect(ev.AttemptStopping, "b", outcome="skipped")
+    book << quiet()
+    book >> see(ev.InvocationFinished, "b", end="interrupted") << expect(ev.AttemptEnded, "b", outcome="skipped")
+    book << expect(ev.RunEnded, status="incomplete")

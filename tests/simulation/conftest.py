@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 
 settings.register_profile("simulation-fast", max_examples=60, deadline=None, derandomize=True)
 settings.register_profile(
-    "simulation-deep", max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "simulation-deep", max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 simulated = settings.get_profile(f"simulation-{os.environ.get('ORCHESTRATE_TEST_PROFILE', 'fast')}")

@@ -151,6 +151,7 @@ class Sim:
         self.flying: dict[tuple[str, int], fx.AnyEffect] = {}
         """What each attempt has under way in this engine."""
         self.submitted: set[str] = set()
+        self.paused_until = 0.0
 
     def run(self) -> RunState:
         """Engine after engine: after a crash, after a stop, after a person has signed in again."""
@@ -213,7 +214,7 @@ class Sim:
             if self.check:
                 self.check_rest()
             next_at = self.queue[0][0] if self.queue else inf
-            assert min(made.wake_at, next_at) < inf, f"stuck: {self.state}"
+            assert min(made.wake_at, next_at) < inf, f"stuck after {self.log[-8:]}"
             if next_at <= made.wake_at:
                 self.now = max(self.now, next_at)
                 self.record(heapq.heappop(self.queue)[2])
@@ -234,13 +235,28 @@ class Sim:
                     assert ground, f"{fid} started before {d}"
                 heads = (s.integration_head,) if landed else tuple(dict.fromkeys(s.features[d].head for d in needs))
                 assert parents == (heads if needs else (s.base,))
+                assert not s.stop, "nothing new starts in a run that is to stop"
+                if s.plan.schedule == "waves":
+                    earlier = [e for wave in s.plan.waves[: s.features[fid].wave] for e in wave]
+                    assert all(s.features[e].ended for e in earlier), f"{fid} started before its wave"
+            case ev.InvocationStarted():
+                assert not s.stop and not s.account.refused
+                assert self.now >= self.paused_until, "an agent was started during a usage limit"
+            case ev.InvocationFinished(end="limit"):
+                soon = event.resets_at if event.resets_at is not None else self.now + 900.0
+                self.paused_until = max(self.paused_until, soon)
+            case ev.PublishStarted(feature=fid):
+                a, checks = s.attempt(fid), s.plan.features[fid].verify
+                assert a.merge is not None
+                proven = a.proof.ok if a.proof else a.merge.tree == a.tree
+                assert proven or not checks, f"{fid} is published unproven"
             case ev.MergeStarted(feature=fid):
                 could = [
                     f.key
                     for f in s.features.values()
                     if f.active and f.unintegrated == 0 and self._stage(f.id) is Stage.QUEUED
                 ]
-                assert fid == (s.unsure or min(could)[2]), f"{fid} is merged out of turn"
+                assert fid == (s.unsure if s.unsure and s.features[s.unsure].active else min(could)[2]), f"{fid} is merged out of turn"
             case _:
                 pass
 

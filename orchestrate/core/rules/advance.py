@@ -55,7 +55,9 @@ def _invoke(s: RunState, p: Policy, f: FeatureState, a: Attempt, step: Invoke, n
     feature = s.plan.features[f.id]
     left_s = feature.timeout_s - a.worked_s
     if left_s <= 0:
-        return Decided(failure(s, p, f, a, now, "failed", f"timed out after {feature.timeout_s:g} s of work", final=False))
+        return Decided(
+            failure(s, p, f, a, now, "failed", f"timed out after {feature.timeout_s:g} s of work", final=False)
+        )
     if step.not_before > now:
         return Decided(None, step.not_before)
     left_usd = None if feature.max_cost_usd is None else feature.max_cost_usd - f.spent_usd
