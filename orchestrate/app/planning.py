@@ -5,7 +5,7 @@ Invariant: nothing is created or changed; every refusal comes before anything co
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,6 +91,7 @@ def make_plan(loaded: Loaded, *, environ: Mapping[str, str], wishes: Wishes | No
     if not selection.is_everything:
         chosen = selected(plan, selection)
         done = integrated_in(repository, base.commit) if unmet_needs(plan, chosen) else frozenset()
+        _refuse_to_forget(repository, unmet_needs(plan, chosen), done)
         plan = build_plan(narrowed(plan, chosen, done=done), start_on=plan.start_on, schedule=plan.schedule)
     return Planned(loaded, repository, base, plan, selection)
 
@@ -114,6 +115,43 @@ def last_failed(repository: Repository) -> frozenset[str]:
     planned = {fid for e in events if isinstance(e, ev.RunStarted) for fid in parse_plan(e.plan).features}
     return frozenset(
         planned - {e.feature for e in events if isinstance(e, ev.AttemptEnded) and e.outcome == "integrated"}
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LastResult:
+    """What the newest run that came to its end left. integrated: ids that are in `branch`."""
+
+    run: str
+    branch: str
+    integrated: frozenset[str]
+
+
+def last_result(repository: Repository) -> LastResult | None:
+    """None without such a run, or when its integration branch is gone."""
+    with SqliteEventLog(StateDir(repository.common_dir).log, read_only=True) as log:
+        runs = log.runs()
+        first = log.first(runs[-1]) if runs else None
+    if first is None or not isinstance(first.event, ev.RunStarted):
+        return None
+    branch = first.event.integration_branch
+    try:
+        tip = resolve_base(repository, branch)
+    except OrchestrateError:
+        return None
+    return LastResult(first.run, branch, integrated_in(repository, tip.commit))
+
+
+def _refuse_to_forget(repository: Repository, unmet: Sequence[tuple[str, str]], done: Collection[str]) -> None:
+    """A need that the last run has integrated is there to be had: say how, rather than have it paid for again."""
+    needed = {need for _, need in unmet if need not in done}
+    last = last_result(repository) if needed else None
+    if last is None or not needed <= last.integrated:
+        return
+    fid, need = next(pair for pair in unmet if pair[1] in needed)
+    raise OrchestrateError(
+        f"{fid} needs {need}, which run {last.run} has integrated into {last.branch} and nobody has landed yet",
+        hint=f"land it first: git merge {last.branch}   or start from there: --base {last.branch}",
     )
 
 

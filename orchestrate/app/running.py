@@ -251,7 +251,7 @@ class _Session:
                 state, policy, log=self._log, clock=self._clock, dispatcher=dispatcher,
                 listener=lambda stored: self._hear(stored, follower),
             )  # fmt: skip
-            with stop_on_signals(self._run, engine.tell, self._clock, follower.say) as signals:
+            with stop_on_signals(self._run, engine.tell, self._clock, follower.say, self._write_report) as signals:
                 await engine.run(*self._beginning(agent))
         return signals.last
 

@@ -72,6 +72,8 @@ def run(
         planned = load_plan(session, config, select=select, exclude=exclude, failed=failed, flags=flags)
     order, unfinished = _order(session, planned, resume=resume, new=new, yes=yes)
     _require_ready(order)
+    if not order.resume:
+        _say_what_is_repeated(session, planned)
     if not as_json:
         _show_plan(session, planned, unfinished, full=dry_run or not yes)
     if dry_run:
@@ -151,6 +153,25 @@ def _require_ready(order: Order) -> None:
     from orchestrate.app.running import agent_settings
 
     require_ready(order.plan, agent_settings(order.loaded, order.repository, Path()), order.environ)
+
+
+def _say_what_is_repeated(session: Session, planned: Planned) -> None:
+    """A run that starts over from the base pays again for what lies in the last one's branch: say so, and the other way."""
+    from orchestrate.app.planning import integrated_in, last_result
+
+    last = last_result(planned.repository)
+    if last is None:
+        return
+    landed = integrated_in(planned.repository, planned.base.commit)
+    again = [fid for fid in planned.plan.features if fid in last.integrated and fid not in landed]
+    if again:
+        listed = ", ".join(again[:6]) + (f" and {len(again) - 6} more" if len(again) > 6 else "")
+        is_all = len(again) == len(planned.plan.features)
+        way = f"git merge {last.branch}" if is_all else f"orchestrate run --failed --base {last.branch}"
+        session.printer.warn(
+            f"this repeats {listed}, which run {last.run} has integrated into {last.branch}",
+            hint=f"to {'take that over' if is_all else 'go on from there'} instead: {way}",
+        )
 
 
 def _show_plan(session: Session, planned: Planned, unfinished: Unfinished | None, *, full: bool) -> None:

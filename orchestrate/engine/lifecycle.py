@@ -9,7 +9,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from orchestrate import process
@@ -35,11 +35,16 @@ class Interrupts:
 
 @contextmanager
 def stop_on_signals(
-    run: str, tell: Callable[[Event], None], clock: Clock, say: Callable[[str], None]
+    run: str,
+    tell: Callable[[Event], None],
+    clock: Clock,
+    say: Callable[[str], None],
+    last_words: Callable[[], object],
 ) -> Iterator[Interrupts]:
     """First Ctrl-C drains, second ends the agents, third kills at once. SIGTERM and a closed terminal act as the second.
 
-    Inside a running loop, in the main thread. say: a line for the person who pressed the keys.
+    Inside a running loop, in the main thread. say: a line for the person who pressed the keys. last_words: writes the
+    report, as nobody will after the third.
     """
     seen = Interrupts()
     loop = asyncio.get_running_loop()
@@ -56,6 +61,8 @@ def stop_on_signals(
             tell(StopRequested(clock.now(), "cancel", by))
         else:
             process.sweep(run)
+            with suppress(Exception):  # whatever it is, it must not keep us here
+                last_words()
             os._exit(128 + number)  # nothing is lost: the log is durable and worktrees stay as they are
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

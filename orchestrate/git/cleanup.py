@@ -261,7 +261,8 @@ async def _holder(shared: _Survey, item: Item) -> str:
     wanted = {commit for commit in (item.head, item.tip) if commit}
     private = checkpoint_ref(item.key)
     own = f"refs/heads/{integration_branch(item.key.run, shared.prefix)}"
-    candidates = [*shared.merged_into, *([] if item.is_integration and item.branch else [own]), private]
+    itself = f"refs/heads/{item.branch}"
+    candidates = [ref for ref in (*shared.merged_into, own, private) if ref != itself]
     for ref in candidates:
         if ref in shared.tips and wanted and all([await _holds(shared, ref, commit) for commit in wanted]):
             return ref

@@ -29,6 +29,8 @@ def build_environment(
     out = {name: value for name, value in environ.items() if name in _PASSED or name.upper() in _PROXIES}
     out.setdefault("PATH", "/usr/local/bin:/usr/bin:/bin")
     out |= {"TERM": "dumb", "CI": "1", "NO_COLOR": "1"}
+    # Python takes cached bytecode for current when a file changed within the same second to the same size, as agents do.
+    out["PYTHONDONTWRITEBYTECODE"] = "1"
     if port:
         out |= {"PORT": str(port), "ORCHESTRATE_PORT": str(port)}
     out.update(env)

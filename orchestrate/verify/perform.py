@@ -86,7 +86,8 @@ class VerifyPerformer:
             result = await run_check(command, place)
             if not result.ok:
                 how = "ran out of time" if result.timed_out else f"exit code {result.exit_code}"
-                return f"{command.name}: {command.run} ({how})\n{result.tail}".rstrip()
+                named = "" if command.name == command.run else f"{command.name}: "
+                return f"{named}{command.run} ({how})\n{result.tail}".rstrip()
         return ""
 
     async def _run_checks(
