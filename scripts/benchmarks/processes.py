@@ -8,13 +8,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from tempfile import gettempdir
 from time import perf_counter
 
 BIN = Path(sys.executable).parent
 ORCHESTRATE = str(BIN / "orchestrate")
 ENVIRON = {
     "PATH": f"{BIN}:{os.environ['PATH']}",
-    "HOME": "/nonexistent",
+    "HOME": str(Path(gettempdir()) / "orchestrate-bench-home"),
     "LC_ALL": "C.UTF-8",
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_SYSTEM": os.devnull,
