@@ -256,7 +256,9 @@ class Sim:
                     for f in s.features.values()
                     if f.active and f.unintegrated == 0 and self._stage(f.id) is Stage.QUEUED
                 ]
-                assert fid == (s.unsure if s.unsure and s.features[s.unsure].active else min(could)[2]), f"{fid} is merged out of turn"
+                assert fid == (s.unsure if s.unsure and s.features[s.unsure].active else min(could)[2]), (
+                    f"{fid} is merged out of turn"
+                )
             case _:
                 pass
 
