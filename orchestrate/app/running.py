@@ -294,7 +294,7 @@ class _Session:
         verify = VerifyPerformer(
             VerifySettings(artifacts, settings.setup, order.environ, settings.env), features,
             clock=self._clock, path_of=git.path_of, port_of=git.port_of,
-            integration_worktree=git.integration_worktree, redact=redactor.redact,
+            integration_worktree=git.integration_worktree, redactor=redactor,
         )  # fmt: skip
         agent = AgentPerformer(
             agents, features=features, brief_of=self._memory.brief_of,

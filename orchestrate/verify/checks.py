@@ -18,8 +18,9 @@ from pathlib import Path
 from orchestrate.core.events import CheckResult
 from orchestrate.core.plan import Command
 from orchestrate.process import Tree, start_tree
+from orchestrate.redact import Redactor
 
-from .output import Output, Redact
+from .output import Output
 
 GRACE_S = 3.0
 """Between SIGTERM and SIGKILL, seconds."""
@@ -38,13 +39,13 @@ class Place:
     env: Mapping[str, str]
     tag: str
     artifact: Path
-    redact: Redact
+    redactor: Redactor
 
 
 async def run_check(command: Command, place: Place) -> CheckResult:
     """`/bin/sh -c command` with nothing on stdin. A command that cannot be started is a failed check, no exception."""
     started = time.monotonic()
-    output = Output(place.artifact, place.redact)
+    output = Output(place.artifact, place.redactor)
     try:
         exit_code, timed_out = await _run(command, place, output)
         if timed_out:

@@ -8,29 +8,26 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from orchestrate.redact import LONGEST_LINE, Redactor, Stream
 from orchestrate.views.text import clean_block
 
 HEAD_BYTES = 8 * 1024 * 1024
 TAIL_BYTES = 8 * 1024 * 1024
 SHOWN_BYTES = 8 * 1024
 SHOWN_LINES = 100
-LONGEST_LINE = 64 * 1024
-"""A line longer than this is written, and searched for secrets, in parts."""
-
-Redact = Callable[[str], str]
+_BLOCK = 256 * 1024
 
 
 class Output:
     """Sink of one command's bytes. Close it in the end; `tail` can be read at any time."""
 
-    def __init__(self, path: Path, redact: Redact) -> None:
+    def __init__(self, path: Path, redactor: Redactor) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        self._redact = redact
-        self._open_line = b""
+        self._redactor = redactor
+        self._stream = Stream(redactor)
         self._written = 0
         self._last: deque[bytes] = deque()
         self._last_bytes = 0
@@ -42,28 +39,18 @@ class Output:
         self._shown = (self._shown + data)[-2 * SHOWN_BYTES :]
         if self._written >= HEAD_BYTES:
             self._remember(data)
-            return
-        data = self._open_line + data
-        end = data.rfind(b"\n") + 1
-        if not end and len(data) < LONGEST_LINE:
-            self._open_line = data
-            return
-        end = end or len(data)
-        self._open_line = data[end:]
-        self._write(data[:end])
-        if self._written >= HEAD_BYTES:
-            self._remember(self._open_line)
-            self._open_line = b""
+        else:
+            self._write(self._stream.feed(data))
 
     def close(self) -> None:
         """Write what was held back. Idempotent."""
         if self._file < 0:
             return
-        self._write(self._open_line)
-        if self._dropped:
-            self._write(f"\n[… {self._dropped} bytes left out …]\n".encode())
-        for part in _pieces(b"".join(self._last)):
-            self._write(part)
+        last = b"".join(self._last)
+        start = self._leave_gap(last) if self._dropped else 0
+        for at in range(start, len(last), _BLOCK):
+            self._write(self._stream.feed(last[at : at + _BLOCK]))
+        self._write(self._stream.rest())
         os.close(self._file)
         self._file = -1
 
@@ -75,17 +62,23 @@ class Output:
     @property
     def tail(self) -> str:
         """The last lines, without control sequences and secrets; bounded by SHOWN_BYTES and SHOWN_LINES."""
-        text = clean_block(self._redact(self._shown.decode("utf-8", "replace"))).rstrip()
+        text = clean_block(self._redactor.redact(self._shown.decode("utf-8", "replace"))).rstrip()
         kept = "\n".join(text.splitlines()[-SHOWN_LINES:])
         return kept.encode()[-SHOWN_BYTES:].decode("utf-8", "ignore")
 
-    def _write(self, data: bytes) -> None:
-        if data:
-            data = self._redact(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
-            self._written += len(data)
-            view = memoryview(data)
-            while view:
-                view = view[os.write(self._file, view) :]
+    def _leave_gap(self, last: bytes) -> int:
+        """End the head, say how much is missing, and find where the rest can begin: not in the middle of a secret."""
+        self._write(self._stream.rest())
+        self._stream.feed(last[:LONGEST_LINE])
+        missing = self._dropped + min(len(last), LONGEST_LINE) - self._stream.held
+        self._write(f"\n[… {missing} bytes left out …]\n".encode())
+        return LONGEST_LINE
+
+    def _write(self, clean: bytes) -> None:
+        self._written += len(clean)
+        view = memoryview(clean)
+        while view:
+            view = view[os.write(self._file, view) :]
 
     def _remember(self, data: bytes) -> None:
         """Keep the newest TAIL_BYTES, in parts as they came."""
@@ -95,12 +88,3 @@ class Output:
             gone = len(self._last.popleft())
             self._last_bytes -= gone
             self._dropped += gone
-
-
-def _pieces(data: bytes) -> Iterator[bytes]:
-    """Cut at line ends, so that no secret is cut in two, unless a line is very long."""
-    start = 0
-    while start < len(data):
-        end = data.find(b"\n", start + LONGEST_LINE) + 1 or len(data)
-        yield data[start:end]
-        start = end

@@ -17,10 +17,10 @@ from orchestrate.core.names import AttemptKey
 from orchestrate.core.plan import Command, Feature
 from orchestrate.errors import OrchestrateError
 from orchestrate.ports import Clock, Emit
+from orchestrate.redact import Redactor
 
 from .checks import Place, run_check
 from .environment import build_environment
-from .output import Redact
 from .settings import VerifySettings
 
 INTERRUPTED = "interrupted"
@@ -39,7 +39,7 @@ class VerifyPerformer:
         path_of: Callable[[AttemptKey], Path],
         port_of: Callable[[AttemptKey], int],
         integration_worktree: Callable[[str, str], Awaitable[Path]],
-        redact: Redact,
+        redactor: Redactor,
     ) -> None:
         self._settings = settings
         self._features = features
@@ -47,7 +47,7 @@ class VerifyPerformer:
         self._path_of = path_of
         self._port_of = port_of
         self._integration_worktree = integration_worktree
-        self._redact = redact
+        self._redactor = redactor
 
     async def perform(self, effect: AnyEffect, emit: Emit) -> None:
         key, started = effect.key, self._clock.now()
@@ -112,7 +112,7 @@ class VerifyPerformer:
             env=build_environment(self._settings.environ, key=key, port=self._port_of(key), env=own),
             tag=tag,
             artifact=self._settings.artifacts / key.feature / str(key.attempt) / file_name,
-            redact=self._redact,
+            redactor=self._redactor,
         )
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import json
 import time
+from collections.abc import Iterable
+from itertools import pairwise
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrate.redact import Redactor, secret_values
+from orchestrate.redact import LONGEST_LINE, Redactor, Stream, secret_values
 
 ALNUM = "Ab3dEf6hIj9kLm2nOp5qRs8tUv1wXy4zAb3dEf6hIj9kLm2nOp5qRs8tUv1wXy4z"
 HEX = "0123456789abcdef" * 4
@@ -20,13 +22,20 @@ SECRETS = {
     "anthropic": "sk-ant-" + "api03-" + ALNUM,
     "openai": "sk-proj-" + ALNUM,
     "github": "ghp_" + ALNUM[:36],
+    "github ": "github_pat_" + ALNUM,
     "gitlab": "glpat-" + ALNUM[:20],
     "aws": "AKIA" + "ABCDEFGHIJKLMNOP",
     "google": "AIza" + ALNUM[:35],
+    "aws ": "ACCA" + "ABCDEFGHIJKLMNOP",
     "google-oauth": "ya29." + ALNUM,
+    "google-oauth ": "GOCSPX-" + ALNUM[:28],
     "slack": "xoxb-" + "123456789012-" + ALNUM[:24],
+    "slack ": "xapp-" + "1-A0123-" + ALNUM[:24],
     "telegram": "123456789:AA" + ALNUM[:33],
+    "telegram ": "bot123456789:AA" + ALNUM[:33],
     "stripe": "sk_live_" + ALNUM[:24],
+    "stripe ": "rk_test_" + ALNUM[:24],
+    "stripe-webhook": "whsec_" + ALNUM[:32],
     "npm": "npm_" + ALNUM[:36],
     "pypi": "pypi-" + ALNUM,
     "huggingface": "hf_" + ALNUM[:34],
@@ -46,7 +55,9 @@ KEPT = {
     "slack-webhook": ("https://hooks.slack.com/services/", "T000/B000/" + ALNUM[:24], ""),
     "discord-webhook": ("https://discord.com/api/webhooks/", "123456789012345678/" + ALNUM, ""),
     "url-password": ("postgres://user:", "s3cretpass", "@db.example.com/x"),
+    "aws-secret ": ("AWS_SESSION_TOKEN=", ALNUM[:40], ""),
     "bearer": ("Authorization: Bearer ", ALNUM, ""),
+    "bearer ": ("AUTHORIZATION: BASIC ", ALNUM, ""),
     "cookie": ("Set-Cookie: ", "session=" + ALNUM, ""),
 }
 
@@ -54,13 +65,25 @@ KEPT = {
 @pytest.mark.parametrize("kind", SECRETS)
 @pytest.mark.parametrize("frame", ["{}", "key: {}\nnext", '{{"k": "{}"}}', "X={} Y=1", "({})"])
 def test_credentials_are_taken_out(kind: str, frame: str) -> None:
-    assert Redactor({}).redact(frame.format(SECRETS[kind])) == frame.format(f"[REDACTED:{kind}]")
+    assert Redactor({}).redact(frame.format(SECRETS[kind])) == frame.format(f"[REDACTED:{kind.strip()}]")
 
 
 @pytest.mark.parametrize("kind", KEPT)
 def test_what_is_around_a_credential_stays(kind: str) -> None:
     before, secret, after = KEPT[kind]
-    assert Redactor({}).redact(f"see {before}{secret}{after}") == f"see {before}[REDACTED:{kind}]{after}"
+    assert Redactor({}).redact(f"see {before}{secret}{after}") == f"see {before}[REDACTED:{kind.strip()}]{after}"
+
+
+def test_places_are_right_behind_characters_of_any_width() -> None:
+    text = "ä€😀\udcff Bearer {0} ä\u212a {0}"
+    assert Redactor({}).redact(text.format(SECRETS["npm"])) == text.replace("{0}", "[REDACTED:bearer]", 1).replace(
+        "{0}", "[REDACTED:npm]"
+    )
+
+
+def test_what_begins_first_counts_and_what_follows_it_directly_is_found() -> None:
+    text = f"https://bot:{SECRETS['github']}@x {SECRETS['jwt']}.{SECRETS['sendgrid']}"
+    assert Redactor({}).redact(text) == "https://bot:[REDACTED:url-password]@x [REDACTED:jwt].[REDACTED:sendgrid]"
 
 
 @pytest.mark.parametrize(
@@ -78,6 +101,7 @@ def test_what_is_around_a_credential_stays(kind: str) -> None:
         "AKIAlowercase",
         "-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----",
         "-----BEGIN PUBLIC KEY-----",
+        *(f"x{secret}" for kind, secret in SECRETS.items() if kind != "private-key"),
     ],
 )
 def test_what_only_looks_like_one_stays(text: str) -> None:
@@ -123,6 +147,57 @@ def test_no_known_value_survives_in_nested_json(text: str) -> None:
     assert "top-secret-0815" not in Redactor({"A": "top-secret-0815"}).redact(text)
 
 
+VALUE_OF_LINES = "-----BEGIN KEY-----\n" + ALNUM + "\nend"
+
+
+def test_a_value_of_several_lines_is_also_found_line_by_line() -> None:
+    redactor = Redactor({"A": VALUE_OF_LINES})
+    assert redactor.redact(f"<{VALUE_OF_LINES}>") == "<[REDACTED:value]>"
+    assert redactor.scrub(b"E   " + ALNUM.encode() + b"\nend") == b"E   [REDACTED:value]\nend"
+
+
+# ── output that comes in chunks ──────────────────────────────────────────────────────────────────────────────────
+
+
+def streamed(chunks: Iterable[bytes], values: dict[str, str]) -> bytes:
+    stream = Stream(Redactor(values))
+    return b"".join([*(stream.feed(chunk) for chunk in chunks), stream.rest()])
+
+
+@given(st.data())
+def test_wherever_output_is_cut_the_same_comes_out(data: st.DataObject) -> None:
+    known = {"A": "top-secret-0815"}
+    words = st.sampled_from([*SECRETS.values(), "top-secret-0815", "\n", " ", "ok €\n", "-----BEGIN PUBLIC KEY-----\n"])
+    text = "\n".join(data.draw(st.lists(words, max_size=8)))
+    whole = text.encode()
+    cuts = sorted({0, len(whole), *data.draw(st.lists(st.integers(0, len(whole)), max_size=8))})
+    chunks = [whole[start:end] for start, end in pairwise(cuts)]
+    assert streamed(chunks, known).decode() == Redactor(known).redact(text)
+
+
+def test_lines_are_shown_as_they_come() -> None:
+    stream = Stream(Redactor({}))
+    assert stream.feed(b"one\ntw") == b"one\n"
+    assert stream.feed(b"o\n-----BEGIN RSA PRIVATE KEY-----\nMIIE\n") == b"two\n"
+    assert stream.feed(b"no key goes on like this!\n").startswith(b"[REDACTED:private-key]")
+
+
+@pytest.mark.parametrize("secret", ["top-secret-0815", SECRETS["github"]])
+@pytest.mark.parametrize("shift", range(0, 60, 7))
+def test_a_line_without_end_is_cut_beside_secrets(secret: str, shift: int) -> None:
+    line = "." * shift + f"{secret} " * 6000
+    chunks = [line.encode()[at : at + LONGEST_LINE] for at in range(0, len(line), LONGEST_LINE)]
+    shown = streamed(chunks, {"A": "top-secret-0815"})
+    assert shown.decode() == Redactor({"A": "top-secret-0815"}).redact(line)
+
+
+def test_a_line_without_end_does_not_pile_up() -> None:
+    stream = Stream(Redactor({}))
+    for _ in range(40):
+        stream.feed(b"x" * 10_000)
+        assert stream.held <= LONGEST_LINE + 10_000
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -132,6 +207,7 @@ def test_no_known_value_survives_in_nested_json(text: str) -> None:
         "://a:" * 30_000,
         "sk-" * 40_000,
         "a" * 200_000,
+        f"{SECRETS['npm']} {SECRETS['age']} " * 2000,
     ],
 )
 def test_hostile_text_takes_linear_time(text: str) -> None:

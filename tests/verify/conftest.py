@@ -12,12 +12,14 @@ import pytest
 from orchestrate.core.events import CheckResult
 from orchestrate.core.plan import Command
 from orchestrate.process import tagged
+from orchestrate.redact import Redactor
 from orchestrate.verify.checks import Place, run_check
 
 RUN = f"20261121-111415-{os.getpid() & 0xFFFF:04x}"
 """Another one in each process that runs tests: what carries the same tag is ended together."""
 
 TAG = f"{RUN}.x.1.9.0"
+NO_SECRETS = Redactor({})
 ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
 
 
@@ -38,10 +40,10 @@ class Shell:
 
 @pytest.fixture
 def make_shell(tmp_path: Path) -> Callable[..., Shell]:
-    def make(redact: Callable[[str], str] = lambda text: text) -> Shell:
+    def make(redactor: Redactor = NO_SECRETS) -> Shell:
         work = tmp_path / "work"
         work.mkdir(exist_ok=True)
-        return Shell(Place(work, ENV, TAG, tmp_path / "artifacts/x/1/check.log", redact))
+        return Shell(Place(work, ENV, TAG, tmp_path / "artifacts/x/1/check.log", redactor))
 
     return make
 

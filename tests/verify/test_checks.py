@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import resource
 import signal
 import stat
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from orchestrate.process import tagged
+from orchestrate.redact import LONGEST_LINE, Redactor
 from orchestrate.verify import output
 from orchestrate.verify.output import HEAD_BYTES, SHOWN_BYTES, SHOWN_LINES, TAIL_BYTES, Output
 
@@ -103,7 +105,7 @@ async def test_a_flood_is_bounded_on_disk_and_in_memory(shell: Shell) -> None:
     written = shell.written
     assert result.ok and result.tail.endswith("last")
     assert written.startswith(b"first\n") and written.endswith(b"last\n") and b"bytes left out" in written
-    assert HEAD_BYTES + TAIL_BYTES < len(written) < HEAD_BYTES + TAIL_BYTES + (1 << 20)
+    assert HEAD_BYTES + TAIL_BYTES - LONGEST_LINE < len(written) < HEAD_BYTES + TAIL_BYTES + (1 << 20)
     assert grown < 64 * 1024  # KiB; on Linux
 
 
@@ -123,18 +125,39 @@ async def test_bytes_that_are_no_text_survive_in_the_artifact(shell: Shell) -> N
 
 
 async def test_secrets_reach_neither_disk_nor_tail(make_shell: Callable[..., Shell]) -> None:
-    shell = make_shell(lambda text: text.replace("hunter2", "[REDACTED]"))
-    result = await shell.run("printf hunt; sleep 0.05; echo er2; printf 'no newline: hunter2'")
-    assert b"hunter2" not in shell.written and "hunter2" not in result.tail
-    assert shell.written == b"[REDACTED]\nno newline: [REDACTED]"
+    shell = make_shell(Redactor({"PASSWORD": "hunter2hunter2"}))
+    result = await shell.run("printf hunter2; sleep 0.05; echo hunter2; printf 'no newline: hunter2hunter2'")
+    assert shell.written == b"[REDACTED:value]\nno newline: [REDACTED:value]"
+    assert result.tail == shell.written.decode()
+
+
+async def test_a_private_key_printed_line_by_line_is_taken_out(shell: Shell) -> None:
+    await shell.run("for part in -----BEGIN-PRIVATE-KEY----- MIIEvQIBADANBgkq -----END-PRIVATE-KEY----- ok;"
+                    " do echo $part | tr - ' ' | sed 's/^     /-----/; s/     $/-----/'; sleep 0.02; done")  # fmt: skip
+    assert shell.written == b"[REDACTED:private-key]\nok\n"
 
 
 def test_secrets_in_the_kept_end_of_a_flood_are_taken_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output, "HEAD_BYTES", 100)
-    sink = Output(tmp_path / "log", lambda text: text.replace("hunter2", "*"))
+    sink = Output(tmp_path / "log", Redactor({"PASSWORD": "hunter2hunter2"}))
     for number in range(50):
-        sink.feed(b"line %d hun" % number)
-        sink.feed(b"ter2\n")
+        sink.feed(b"line %d hunter2" % number)
+        sink.feed(b"hunter2\n")
     sink.close()
     assert b"hunter2" not in (tmp_path / "log").read_bytes()
-    assert sink.tail.endswith("line 49 *")
+    assert sink.tail.endswith("line 49 [REDACTED:value]")
+
+
+def test_the_kept_end_of_a_flood_begins_behind_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "HEAD_BYTES", 100)
+    monkeypatch.setattr(output, "TAIL_BYTES", 200_000)
+    sink = Output(tmp_path / "log", Redactor({"PASSWORD": "hunter2hunter2"}))
+    sink.feed(b"x" * 100_000 + b"\n")
+    sink.feed(b"hunter2")
+    sink.feed(b"hunter2" + b"y" * 100_000)
+    sink.feed(b"z" * 100_000 + b"end")
+    sink.close()
+    written = (tmp_path / "log").read_bytes()
+    assert b"hunter2" not in written and written.endswith(b"z" * 100_000 + b"end")
+    head, missing, rest = re.split(r"\n\[… (\d+) bytes left out …\]\n", written.decode())
+    assert len(head) + int(missing) + len(rest) == 100_001 + 14 + 100_000 + 100_003

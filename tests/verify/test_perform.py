@@ -16,7 +16,7 @@ from orchestrate.verify.environment import build_environment
 from orchestrate.verify.perform import VerifyPerformer
 from orchestrate.verify.settings import VerifySettings
 
-from .conftest import RUN
+from .conftest import NO_SECRETS, RUN
 
 KEY = AttemptKey(RUN, "x", 1)
 CHECKS = RunChecks(f"{RUN}.x.1.7", KEY, "ab" * 20)
@@ -55,7 +55,7 @@ class Bench:
             path_of=lambda _: self.root / "work",
             port_of=lambda _: 41_010,
             integration_worktree=integration_worktree,
-            redact=lambda text: text,
+            redactor=NO_SECRETS,
         )
 
     async def answer(self, effect: AnyEffect) -> ev.ChecksFinished | ev.MergeChecksFinished:
