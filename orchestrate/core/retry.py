@@ -8,6 +8,9 @@ TRANSIENT_LIMIT = 6
 BREAKDOWN_LIMIT = 2
 """Crashes, foreign kills or stalls in a row, in one attempt, before it is given up."""
 
+TROUBLE_LIMIT = 12
+"""Invocations of one attempt that went wrong in whatever way and order, before it is given up."""
+
 LOSS_LIMIT = 2
 """Lost effects of one attempt before it is given up."""
 

@@ -66,7 +66,12 @@ def single(f: Feature, a: Attempt) -> Step:
     return _after_invocation(f, a, a.past[-1])
 
 
+_TROUBLE: frozenset[ev.InvocationEnd] = frozenset({"transient", "incomplete", "killed", "crashed", "stalled"})
+
+
 def _after_invocation(f: Feature, a: Attempt, last: Invoked) -> Step:
+    if last.end in _TROUBLE and sum(i.end in _TROUBLE for i in a.past) >= retry.TROUBLE_LIMIT:
+        return GiveUp("failed", f"the agent kept going wrong: {last.why or last.end}")
     if last.session_lost:
         # A session that we cut off before it had begun says nothing against the agent.
         if sum(i.session_lost and i.end != "interrupted" for i in a.past) > retry.BREAKDOWN_LIMIT:

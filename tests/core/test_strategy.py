@@ -69,6 +69,15 @@ def test_after_an_invocation(past: list[Invoked], step: object) -> None:
     assert single(FEATURE, attempt(*past)) == step
 
 
+def test_an_attempt_that_goes_wrong_in_ever_other_ways_comes_to_an_end() -> None:
+    ends: tuple[ev.InvocationEnd, ...] = ("transient", "crashed")
+    past: list[Invoked] = []
+    while not isinstance(step := single(FEATURE, attempt(*past)), GiveUp):
+        assert len(past) < 50, "does not end"
+        past.append(invoked(ends[len(past) % 2], why="529"))
+    assert step == GiveUp("failed", "the agent kept going wrong: 529")
+
+
 @pytest.mark.parametrize(
     ("feature", "seal", "step"),
     [
