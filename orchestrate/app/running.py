@@ -13,7 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar, get_args
 
@@ -23,7 +23,7 @@ from orchestrate.agents.perform import AgentPerformer
 from orchestrate.agents.settings import AgentSettings, ClaudeSettings, ScriptedSettings
 from orchestrate.core import effects as fx
 from orchestrate.core import events as ev
-from orchestrate.core.names import AttemptKey, integration_branch, render_run_id
+from orchestrate.core.names import AttemptKey, integration_branch, parse_integration_branch, render_run_id
 from orchestrate.core.plan import Plan
 from orchestrate.core.policy import Policy
 from orchestrate.core.state import RunState, evolve, fresh
@@ -210,8 +210,10 @@ class _Session:
             started = self._past[0].event
             assert isinstance(started, ev.RunStarted), started
             self._plan, self._base = parse_plan(started.plan), started.base
+            self._prefix = parse_integration_branch(started.integration_branch, run)
         else:
             self._plan, self._base = order.plan, order.base.commit
+            self._prefix = order.loaded.settings.branch_prefix
         loaded = order.loaded
         self._memory = RunMemory(
             run, self._plan, project=loaded.project_name, context=loaded.context, rules=loaded.rules,
@@ -219,7 +221,7 @@ class _Session:
         )  # fmt: skip
 
     def drive(self, follow: Callable[[str, Plan], Follower]) -> Ran:
-        prefix = self._order.loaded.settings.branch_prefix
+        prefix = self._prefix
         before = fingerprint(self._order.repository, branch_prefix=prefix)
         follower = _MayLeave(follow(self._run, self._plan))
         state = fresh(self._run, self._plan, self._base)
@@ -267,7 +269,7 @@ class _Session:
         if self._past:
             cut_off = self._memory.invoking
             return (*(agent.salvage(AttemptKey(self._run, e.feature, e.attempt), e) for e in cut_off), engine)
-        branch = integration_branch(self._run, order.loaded.settings.branch_prefix)
+        branch = integration_branch(self._run, self._prefix)
         started = ev.RunStarted(
             now, self._run, order.loaded.project_name, self._base, order.base.name, branch,
             render_plan(self._plan), __version__, order.inputs,
@@ -280,8 +282,9 @@ class _Session:
         redactor = Redactor({**secret_values(order.environ), **secret_values(dict(settings.env))})
         artifacts = self._files.artifacts(self._run)
         agents = agent_settings(loaded, order.repository, artifacts)
+        agents = replace(agents, worktrees=self._worktrees_so_far() or agents.worktrees)
         git_settings = GitSettings(
-            agents.worktrees, settings.branch_prefix, settings.copy, settings.ports.first, settings.ports.count
+            agents.worktrees, self._prefix, settings.copy, settings.ports.first, settings.ports.count
         )
 
         async def run_setup(key: AttemptKey, path: Path) -> str:
@@ -314,6 +317,11 @@ class _Session:
         missing = set(get_args(fx.AnyEffect)) - performers.keys() - {fx.StopWork}
         assert not missing, f"nobody performs {missing}"
         return performers, agent
+
+    def _worktrees_so_far(self) -> Path | None:
+        """Where the worktrees of this run lie already, whatever the settings say by now; None if there are none."""
+        made = (s.event for s in reversed(self._past) if isinstance(s.event, ev.WorktreePrepared))
+        return next((top for e in made if (top := Path(e.path).parent.parent).is_dir()), None)
 
     def _write_report(self) -> Report:
         events = [stored.event for stored in self._log.read(self._run)]

@@ -32,6 +32,8 @@ def id_problem(fid: str) -> str:
         return "is empty"
     if len(fid) > 63:
         return f"has {len(fid)} characters; at most 63 are allowed"
+    if not fid.isascii() and re.fullmatch(ID_PATTERN.pattern, fid, re.IGNORECASE):
+        return "contains letters that only look like ASCII"
     if not ID_PATTERN.fullmatch(fid):
         bad = sorted({c for c in fid if not re.fullmatch(r"[A-Za-z0-9_.-]", c)})
         if bad:
@@ -103,6 +105,11 @@ def parse_attempt_branch(branch: str, prefix: str = DEFAULT_PREFIX) -> AttemptKe
 def integration_branch(run: str, prefix: str = DEFAULT_PREFIX) -> str:
     """Short name of the branch where the run's features meet: `orch/<run>/integration`."""
     return f"{prefix}/{run}/integration"
+
+
+def parse_integration_branch(branch: str, run: str) -> str:
+    """The prefix that the run's integration branch was named with."""
+    return branch.removesuffix(f"/{run}/integration")
 
 
 def checkpoint_ref(key: AttemptKey) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,20 @@ def follow(run: str, plan: Plan) -> Follower:
     return Silent(run, plan)
 
 
+def run_cut_off(order: Order) -> str:
+    """Id of a run whose engine died when `mul` was about to begin."""
+    ran = run_order(order, follow)
+    state = StateDir(order.repository.common_dir)
+    with SqliteEventLog(state.log) as log:
+        events = [s.event for s in log.read(ran.run)]
+    cut = next(n for n, e in enumerate(events) if isinstance(e, ev.AttemptStarted) and e.feature == "mul")
+    state.log.rename(state.log.with_suffix(".old"))
+    with SqliteEventLog(state.log) as log:
+        log.append(ran.run, events[: cut + 1])
+    Repo(order.repository.toplevel).git("update-ref", "-d", f"refs/heads/orch/{ran.run}/feature/mul/1")
+    return ran.run
+
+
 def test_a_plan_becomes_one_branch_and_a_report(tmp_path: Path) -> None:
     order = build_order(tmp_path, {"sub": play("sub"), "mul": play("mul")})
     ran = run_order(order, follow)
@@ -82,23 +97,15 @@ def test_what_cannot_be_mended_is_incomplete_and_says_why(tmp_path: Path) -> Non
 
 def test_a_run_that_was_cut_off_is_found_and_gone_on_with(tmp_path: Path) -> None:
     order = build_order(tmp_path, {"sub": play("sub"), "mul": play("mul")})
-    ran = run_order(order, follow)
-    state = StateDir(order.repository.common_dir)
-    with SqliteEventLog(state.log) as log:
-        events = [s.event for s in log.read(ran.run)]
-    cut = next(n for n, e in enumerate(events) if isinstance(e, ev.AttemptStarted) and e.feature == "mul")
-    state.log.rename(state.log.with_suffix(".old"))
-    with SqliteEventLog(state.log) as log:
-        log.append(ran.run, events[: cut + 1])
-    Repo(order.repository.toplevel).git("update-ref", "-d", f"refs/heads/orch/{ran.run}/feature/mul/1")
+    state, run = StateDir(order.repository.common_dir), run_cut_off(order)
     unfinished = last_run(state)
-    assert unfinished is not None and (unfinished.run, unfinished.inputs) == (ran.run, "digest")
+    assert unfinished is not None and (unfinished.run, unfinished.inputs) == (run, "digest")
     again = run_order(
-        Order(order.loaded, order.repository, order.plan, order.base, "digest", order.environ, resume=ran.run), follow
+        Order(order.loaded, order.repository, order.plan, order.base, "digest", order.environ, resume=run), follow
     )
-    assert (again.run, again.status) == (ran.run, "done")
+    assert (again.run, again.status) == (run, "done")
     with SqliteEventLog(state.log) as log:
-        started = [s.event.feature for s in log.read(ran.run) if isinstance(s.event, ev.InvocationStarted)]
+        started = [s.event.feature for s in log.read(run) if isinstance(s.event, ev.InvocationStarted)]
     assert started.count("sub") == 1, "verified work is not paid for twice"
 
 
@@ -109,3 +116,19 @@ def test_an_agent_that_is_not_there_is_refused_before_anything_is_made(tmp_path:
         require_ready(order.plan, agent_settings(order.loaded, order.repository, Path()), order.environ)
     assert any("scripted" in p.where for p in refused.value.problems)
     assert not StateDir(order.repository.common_dir).root.exists()
+
+
+def test_a_run_goes_on_under_the_names_and_in_the_place_that_it_began_with(tmp_path: Path) -> None:
+    order = build_order(tmp_path, {"sub": play("sub"), "mul": play("mul")})
+    run = run_cut_off(order)
+    elsewhere = str(tmp_path / "elsewhere")
+    flags = {"branch_prefix": "later", "worktrees_dir": elsewhere}
+    moved = load_project(start=order.loaded.root, config=None, environ=order.environ, flags=flags)
+    again = run_order(replace(order, loaded=moved, resume=run), follow)
+    assert again.status == "done"
+    repo = Repo(order.repository.toplevel)
+    assert {"sub.txt", "mul.txt"} <= set(
+        repo.git("ls-tree", "--name-only", again.report.run.integration_branch).splitlines()
+    )
+    assert "later/" not in repo.git("for-each-ref")
+    assert not Path(elsewhere).exists()
