@@ -195,9 +195,7 @@ def id_problems(entries: Sequence[Entry], base_branch: str, document: Document) 
     seen: dict[str, Entry] = {}
     for entry in entries:
         here = entry.path("id")
-        problem = id_problem(entry.id) or (
-            "contains letters that only look like ASCII" if not entry.id.isascii() else ""
-        )
+        problem = id_problem(entry.id)
         if problem:
             hint = "use letters, digits, `-`, `_` and `.`, as in `user-login`"
             problems.append(document.problem(here, f"the id {quoted(entry.id)} {problem}", hint))

@@ -206,7 +206,7 @@ def _move(attempt: AttemptView, event: ev.AttemptEvent) -> None:
             enter(attempt, "sealing", event.at)
         case ev.ChecksStarted():
             enter(attempt, "checks", event.at)
-        case ev.AttemptVerified() | ev.Published(ok=False):
+        case ev.AttemptVerified() | ev.Published(ok=False) | ev.MergeFinished(kind="moved"):
             enter(attempt, "queued", event.at)
         case ev.MergeStarted() | ev.MergeChecksFinished():
             enter(attempt, "merging", event.at)

@@ -260,7 +260,7 @@ def _fold_attempt(view: RunView, event: ev.AttemptEvent) -> None:
             for dependent in view.plan.dependents[feature.id]:
                 view.features[dependent].unverified -= 1
                 _settle_status(view, view.features[dependent], event.at)
-        case ev.MergeFinished(kind="present") | ev.Published():
+        case ev.MergeFinished(kind="present" | "moved") | ev.Published():
             view.tip = event.commit or view.tip  # also where somebody else moved it to
         case ev.AttemptEnded():
             _end_attempt(view, feature, event)
