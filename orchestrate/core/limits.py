@@ -60,26 +60,36 @@ class Account:
     paused_until: float = 0.0
     pauses: int = 0
     """Usage limits in a row whose reset time was not told."""
+    met: int = 0
+    """Usage limits since anything succeeded that were met after the time at which the one before was to end."""
     refused: str = ""
 
     def observe(self, e: ev.InvocationFinished) -> None:
         match e.end:
             case "limit" if e.resets_at is not None and e.resets_at > e.at:
+                if e.at >= self.paused_until:  # else it ran into the limit that is being waited for
+                    doubt_s = min(LONGEST_DOUBT_S, DOUBT_S * 2 ** (self.met - 1)) if self.met else 0.0
+                    self.paused_until = e.at + doubt_s
+                    self.met += 1
                 self.paused_until = max(self.paused_until, min(e.resets_at, e.at + MAX_PAUSE_S))
                 self.pauses = 0
-            case "limit" if e.at >= self.paused_until:  # else it ran into the limit that is being waited for
+            case "limit" if e.at >= self.paused_until:
                 self.paused_until = e.at + BLIND_PAUSES_S[min(self.pauses, 2)]
                 self.pauses += 1
             case "auth":
                 self.refused = e.why or "the agent is not signed in"
             case "done" | "denied" | "incomplete":
-                self.pauses = 0
+                self.pauses = self.met = 0
             case _:
                 pass
 
 
 MAX_PAUSE_S = 8 * 86400.0
 """No known limit lasts longer than a week; a later reset time is taken for a mistake."""
+
+DOUBT_S, LONGEST_DOUBT_S = 60.0, 3600.0
+"""Least pause once a told reset time has come and the limit was still there, seconds: doubles each time. Each time costs
+one more invocation."""
 
 BLIND_PAUSES_S = (900.0, 1800.0, 3600.0)
 """Pauses after a usage limit that does not say when it ends."""

@@ -121,6 +121,27 @@ def test_a_reset_time_is_believed_up_to_a_week_and_a_day() -> None:
     assert account.paused_until == NOW + MAX_PAUSE_S
 
 
+def test_a_reset_time_that_proves_wrong_again_and_again_is_believed_less_and_less() -> None:
+    account, at, waits = Account(), NOW, []
+    for _ in range(9):
+        account.observe(finished("limit", at, resets_at=at + 1))
+        waits.append(account.paused_until - at)
+        at = account.paused_until
+    assert waits == [1, 60, 120, 240, 480, 960, 1920, 3600, 3600]
+    account.observe(finished("done", at))
+    account.observe(finished("limit", at, resets_at=at + 1))
+    assert account.paused_until == at + 1
+
+
+def test_agents_that_run_into_one_limit_together_are_no_reason_for_doubt() -> None:
+    account = Account()
+    for seconds in (0, 1, 2):
+        account.observe(finished("limit", NOW + seconds, resets_at=NOW + 5))
+    assert account.paused_until == NOW + 5
+    account.observe(finished("limit", NOW + 5, resets_at=NOW + 90_000))
+    assert account.paused_until == NOW + 90_000
+
+
 def test_blind_pauses_grow_until_work_succeeds() -> None:
     account, at = Account(), NOW
     for pause in (*BLIND_PAUSES_S, BLIND_PAUSES_S[-1]):
