@@ -143,7 +143,7 @@ def lose(attempt: AttemptView, last_seen: float, at: float, why: str) -> None:
         if invocation.finished is None:
             invocation.lost = invocation.lost or why
     _forget_live(attempt)
-    close(attempt, last_seen)
+    close(attempt, min(last_seen, at))  # the new engine's clock may be behind the old one's
     enter(attempt, "queued" if stage in _INTEGRATING else "paused", at)
 
 
