@@ -166,7 +166,7 @@ class Tree:
 
     child: asyncio.subprocess.Process
     tag: str
-    before: frozenset[int] = field(default_factory=frozenset)
+    before: frozenset[str] = field(default_factory=frozenset)
     """Process ids that existed at the start: cannot be ours."""
 
     async def end(self, *, soft: Sequence[tuple[signal.Signals, float]] = ((signal.SIGTERM, 5.0),)) -> None:
@@ -249,7 +249,7 @@ def signal_group(pid: int, sig: signal.Signals) -> None:
         os.killpg(pid, sig)
 
 
-def sweep(tag: str, *, before: frozenset[int] = frozenset()) -> int:
+def sweep(tag: str, *, before: frozenset[str] = frozenset()) -> int:
     """SIGKILL every process whose environment carries the tag (or one it is a dotted prefix of), until there is none.
 
     Returns how many were killed. Bounded: gives up after ten rounds, as a fork bomb could keep us here for ever.
@@ -267,19 +267,19 @@ def sweep(tag: str, *, before: frozenset[int] = frozenset()) -> int:
     return len(killed)
 
 
-def tagged(tag: str, *, before: frozenset[int] = frozenset()) -> list[int]:
+def tagged(tag: str, *, before: frozenset[str] = frozenset()) -> list[int]:
     """Ids of living processes that carry the tag or one below it (`run.feature` covers `run.feature.1.3`)."""
     exact = f"{TAG}={tag}".encode()
     if not _IS_LINUX:
         return _tagged_portably(tag)
     found = []
-    for pid in _pids() - before:
+    for name in _pids() - before:
         try:
-            with open(f"/proc/{pid}/environ", "rb", buffering=0) as f:
+            with open(f"/proc/{name}/environ", "rb", buffering=0) as f:
                 variables = f.read(1 << 20)
         except OSError:
             continue
-        at = variables.find(exact)
+        pid, at = int(name), variables.find(exact)
         while at >= 0:
             after = variables[at + len(exact) : at + len(exact) + 1]
             if (at == 0 or variables[at - 1] == 0) and after in (b"\0", b".", b"") and is_alive(pid):
@@ -301,10 +301,9 @@ def _tagged_portably(tag: str) -> list[int]:
     return found
 
 
-def _pids() -> frozenset[int]:
-    if not _IS_LINUX:
-        return frozenset()
-    return frozenset(int(name) for name in os.listdir("/proc") if name.isdigit())
+def _pids() -> frozenset[str]:
+    """As /proc names them: nearly all are known, and need not be made numbers."""
+    return frozenset(filter(str.isdigit, os.listdir("/proc"))) if _IS_LINUX else frozenset()
 
 
 # ── identity ─────────────────────────────────────────────────────────────────────────────────────────────────────

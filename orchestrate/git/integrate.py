@@ -104,9 +104,9 @@ class IntegrationBranch:
         if first_line(common / "HEAD") == wanted:
             return str(common.parent)
         for name in entry_names(common):
-            admin = common / "worktrees" / name
             if name in self._ours:
                 continue
+            admin = common / "worktrees" / name
             if (admin / MARKER).exists():
                 self._ours.add(name)
             elif first_line(admin / "HEAD") == wanted:

@@ -155,4 +155,5 @@ def first_line(path: Path) -> str:
 
 
 def _same(one: Path, other: Path) -> bool:
-    return os.path.realpath(one) == os.path.realpath(other)
+    """Whether both lead to one place; where they read alike, the disk need not be asked."""
+    return one == other or os.path.realpath(one) == os.path.realpath(other)
