@@ -153,7 +153,8 @@ def _agents(settings: Settings, loaded: Loaded | None, environ: Mapping[str, str
         if status.name not in needed:
             continue
         if not status.usable:
-            yield Finding(status.name, "missing", status.problem, status.hint)
+            # Without a feature list nothing says which agent is wanted.
+            yield Finding(status.name, "missing" if loaded else "note", status.problem, status.hint)
         elif status.signed_in == "no":
             yield Finding(status.name, "missing", f"{status.version} ({status.path}), not signed in", status.hint)
         else:

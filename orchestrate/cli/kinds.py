@@ -60,7 +60,7 @@ def _has(root: Path, *names: str) -> bool:
 
 def _python(root: Path) -> Kind | None:
     if not _has(root, "pyproject.toml", "setup.py", "setup.cfg", "tox.ini", "pytest.ini", "requirements.txt"):
-        return None
+        return _plain_python(root)
     for lock, setup, prefix in (
         ("uv.lock", "uv sync --quiet", "uv run "),
         ("poetry.lock", "poetry install --quiet", "poetry run "),
@@ -72,6 +72,17 @@ def _python(root: Path) -> Kind | None:
         return Kind("Python", (), ("tox -q",))
     install = ["python3 -m venv .venv", f".venv/bin/pip install -q {_python_packages(root)}"]
     return Kind("Python", (" && ".join(install),), (f".venv/bin/{_python_test(root)}",))
+
+
+def _plain_python(root: Path) -> Kind | None:
+    """Modules with tests beside them, and nothing to install."""
+    tests = sorted([*root.glob("test_*.py"), *root.glob("tests/**/test_*.py")])[:50]
+    if not tests:
+        return None
+    if _has(root, "conftest.py", "tests/conftest.py") or any("import pytest" in _text(path) for path in tests):
+        return Kind("Python", (), ("python3 -m pytest -q",))
+    is_package = _has(root, "tests/__init__.py") or not _has(root, "tests")
+    return Kind("Python", (), ("python3 -m unittest -q" if is_package else "python3 -m unittest discover -q -s tests",))
 
 
 def _python_test(root: Path) -> str:

@@ -71,7 +71,8 @@ def run(
     else:
         planned = load_plan(session, config, select=select, exclude=exclude, failed=failed, flags=flags)
     order, unfinished = _order(session, planned, resume=resume, new=new, yes=yes)
-    _require_ready(order)
+    for doubt in _require_ready(order):
+        session.printer.warn(doubt)
     if not order.resume:
         _say_what_is_repeated(session, planned)
     if not as_json:
@@ -148,11 +149,11 @@ def _order(
     return order, unfinished if goes_on else None
 
 
-def _require_ready(order: Order) -> None:
+def _require_ready(order: Order) -> tuple[str, ...]:
     from orchestrate.app.preflight import require_ready
     from orchestrate.app.running import agent_settings
 
-    require_ready(order.plan, agent_settings(order.loaded, order.repository, Path()), order.environ)
+    return require_ready(order.plan, agent_settings(order.loaded, order.repository, Path()), order.environ)
 
 
 def _say_what_is_repeated(session: Session, planned: Planned) -> None:

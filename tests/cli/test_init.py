@@ -45,6 +45,21 @@ KINDS: dict[str, tuple[Mapping[str, str], list[str], list[str]]] = {
         ["poetry run python -m pytest -q"],
     ),
     "broken pyproject": ({"pyproject.toml": "]["}, [IN_VENV + "pip"], [".venv/bin/python -m unittest"]),
+    "modules and a directory of tests": (
+        {"calc.py": "", "tests/test_calc.py": "import unittest\n"},
+        [],
+        ["python3 -m unittest discover -q -s tests"],
+    ),
+    "modules and a package of tests": (
+        {"calc.py": "", "tests/__init__.py": "", "tests/test_calc.py": "import unittest\n"},
+        [],
+        ["python3 -m unittest -q"],
+    ),
+    "modules and tests for pytest": (
+        {"calc.py": "", "test_calc.py": "import pytest\n"},
+        [],
+        ["python3 -m pytest -q"],
+    ),
     "npm": (
         {"package.json": '{"scripts": {"test": "jest"}}', "package-lock.json": "{}"},
         ["npm ci"],
