@@ -301,7 +301,9 @@ class InvocationFinished(AttemptEvent):
 @dataclass(frozen=True, slots=True)
 class WorkSealed(AttemptEvent):
     """What the attempt amounts to, from git alone. changed: number of files against the base. committed: we committed
-    what the agent had left. out_of_scope: changed paths outside `touches` (first 20). error: git failed."""
+    what the agent had left. out_of_scope: changed paths outside `touches` (first 20). error: git failed. beyond: the
+    worktree holds files that are not part of the commit (ignored by git, or a repository of their own), on which checks
+    that pass there may rest."""
 
     head: str
     tree: str
@@ -313,6 +315,7 @@ class WorkSealed(AttemptEvent):
     out_of_scope: tuple[str, ...] = ()
     error: str = ""
     duration_s: float = 0.0
+    beyond: bool = False
 
 
 @dataclass(frozen=True, slots=True)

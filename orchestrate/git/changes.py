@@ -50,7 +50,8 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """committed: something was committed by us. out_of_scope: the first few. notices: what a person should know."""
+    """committed: something was committed by us. out_of_scope: the first few. notices: what a person should know. beyond:
+    files lie in the worktree that the commit does not hold."""
 
     head: str
     tree: str
@@ -59,6 +60,7 @@ class Sealed:
     committed: bool
     out_of_scope: tuple[str, ...]
     notices: tuple[str, ...]
+    beyond: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,8 @@ async def seal(work: Work) -> Sealed:
     notices += [f"{path} was committed as a link to another repository; its files are not part of the work"
                 for path in diff.gitlinks]  # fmt: skip
     outside = out_of_scope(diff.paths, work.touches)[:OUT_OF_SCOPE_SHOWN]
-    return Sealed(history.head, history.tree, diff, history.commits, committed, outside, tuple(notices))
+    beyond = status.ignored or bool(status.nested or diff.gitlinks)
+    return Sealed(history.head, history.tree, diff, history.commits, committed, outside, tuple(notices), beyond)
 
 
 # ── before ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -145,7 +145,7 @@ class GitPerformer:
         at, diff = self._clock.now(), sealed.diff
         return ev.WorkSealed(
             at, key.feature, key.attempt, sealed.head, sealed.tree, len(diff.paths), diff.insertions, diff.deletions,
-            sealed.commits, sealed.committed, sealed.out_of_scope, "", at - started,
+            sealed.commits, sealed.committed, sealed.out_of_scope, "", at - started, sealed.beyond,
         )  # fmt: skip
 
     async def _merge(self, effect: MergeWork) -> ev.MergeFinished:

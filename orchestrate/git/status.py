@@ -10,30 +10,37 @@ from .run import Git, paths_of
 @dataclass(frozen=True, slots=True)
 class Status:
     """commit: of HEAD, empty when there is none. branch: short name, empty when detached. nested: untracked directories
-    with a repository of their own. unmerged: paths with conflicts left open."""
+    with a repository of their own. unmerged: paths with conflicts left open. ignored: there are files that git ignores."""
 
     commit: str
     branch: str
     dirty: bool
     nested: tuple[str, ...] = ()
     unmerged: tuple[str, ...] = ()
+    ignored: bool = False
 
 
 async def read_status(git: Git) -> Status:
     out = await git.run(
-        "status", "--porcelain=v2", "--branch", "--untracked-files=all", "--ignore-submodules=dirty", "-z"
+        "status",
+        "--porcelain=v2",
+        "--branch",
+        "--untracked-files=all",
+        "--ignored=matching",
+        "--ignore-submodules=dirty",
+        "-z",
     )
     return parse_status(out.stdout)
 
 
 def parse_status(output: bytes) -> Status:
-    """Output of `status --porcelain=v2 --branch --untracked-files=all -z` → Status.
+    """Output of `status --porcelain=v2 --branch --untracked-files=all --ignored=matching -z` → Status.
 
     git does not walk into a repository inside the worktree: with every untracked file listed, only such a directory
     still ends with a slash.
     """
     commit = branch = ""
-    dirty = False
+    dirty = ignored = False
     nested: list[str] = []
     unmerged: list[str] = []
     skip = False
@@ -46,12 +53,14 @@ def parse_status(output: bytes) -> Status:
             branch = field[14:].replace("(detached)", "")
         elif field.startswith("? ") and field.endswith("/"):
             nested.append(field[2:])
+        elif field.startswith("! "):
+            ignored = True
         elif field.startswith("u "):
             unmerged.append(field.split(" ", 10)[10])
         elif field[:1] in ("1", "2", "?"):
             dirty = True
             skip = field[0] == "2"  # a renamed entry is followed by the path that it had
-    return Status(commit, branch, dirty, tuple(nested), tuple(unmerged))
+    return Status(commit, branch, dirty, tuple(nested), tuple(unmerged), ignored)
 
 
 def all_but(nested: tuple[str, ...]) -> tuple[str, ...]:

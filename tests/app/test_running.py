@@ -95,6 +95,16 @@ def test_what_cannot_be_mended_is_incomplete_and_says_why(tmp_path: Path) -> Non
     assert features["mul"]["outcome"] == "skipped" and "sub" in features["mul"]["why"]
 
 
+def test_what_passes_only_beside_ignored_files_is_not_integrated(tmp_path: Path) -> None:
+    made = [
+        [{"write": {"path": ".gitignore", "text": "build/\n"}}, {"write": {"path": "build/made.txt", "text": "made\n"}}]
+    ]
+    order = build_order(tmp_path, {"sub": made, "mul": play("mul")}, check="test -f build/made.txt\n")
+    ran = run_order(order, follow)
+    assert (ran.status, ran.code) == ("incomplete", ExitCode.INCOMPLETE)
+    assert "checks failed after merging" in next(f.why for f in ran.report.features if f.id == "sub")
+
+
 def test_a_run_that_was_cut_off_is_found_and_gone_on_with(tmp_path: Path) -> None:
     order = build_order(tmp_path, {"sub": play("sub"), "mul": play("mul")})
     state, run = StateDir(order.repository.common_dir), run_cut_off(order)

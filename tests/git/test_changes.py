@@ -55,6 +55,27 @@ async def test_an_empty_commit_changes_nothing(world: World, path: Path) -> None
     assert (sealed.commits, sealed.changed, sealed.error) == (1, 0, "")
 
 
+@pytest.mark.parametrize(
+    ("files", "beyond"),
+    [
+        ({"new.py": "1\n"}, False),
+        ({"new.py": "1\n", ".gitignore": "build/\n"}, False),
+        ({"new.py": "1\n", ".gitignore": "build/\n", "build/made.py": "1\n"}, True),
+    ],
+)
+async def test_files_that_no_commit_holds_are_told(
+    world: World, path: Path, files: dict[str, str], beyond: bool
+) -> None:
+    world.repo.write(files, path)
+    assert (await world.seal("x")).beyond is beyond
+
+
+async def test_a_repository_inside_holds_files_that_no_commit_holds(world: World, path: Path) -> None:
+    world.repo.git("init", "-q", "inner", cwd=path)
+    world.repo.write({"new.py": "1\n", "inner/made.py": "1\n"}, path)
+    assert (await world.seal("x")).beyond
+
+
 async def test_ignored_files_are_not_committed(world: World, path: Path) -> None:
     world.repo.write({".gitignore": "*.log\n", "noise.log": "x", "sub/real.py": "x\n"}, path)
     assert world.repo.files((await world.seal("x")).head).keys() == {

@@ -43,6 +43,18 @@ def test_a_tree_that_was_verified_already_is_not_checked_again(playbook):
     book >> see(ev.MergeFinished, "a", commit="m", tree="t") << expect(ev.PublishStarted, "a", commit="m") << quiet()
 
 
+def test_a_tree_that_was_verified_with_more_than_itself_is_checked_alone(playbook):
+    book = playbook(A).to("a", Stage.SEALING)
+    book >> see(ev.WorkSealed, "a", tree="t", beyond=True) << expect(ev.ChecksStarted, "a")
+    book >> see(ev.ChecksFinished, "a") << expect(ev.AttemptVerified, "a") << expect(ev.MergeStarted, "a")
+    (
+        book
+        >> see(ev.MergeFinished, "a", commit="m", tree="t")
+        << expect(ev.MergeChecksStarted, "a", commit="m")
+        << quiet()
+    )
+
+
 def test_a_merged_tree_without_checks_is_published_as_it_is(playbook):
     book = playbook(replace(A, verify=(Command("lint", "lint", when="feature"),))).to("a", Stage.MERGING)
     book >> see(ev.MergeFinished, "a", commit="m") << expect(ev.PublishStarted, "a", commit="m") << quiet()

@@ -16,7 +16,8 @@ def integrate_next(s: RunState, _p: Policy, now: float) -> Decided:
     for fid in s.stages[Stage.MERGED]:
         a = s.attempt(fid)
         if a.stopping is None and a.merge is not None:
-            proven = a.proof is not None or not needs_proof(s.plan.features[fid], a.merge.tree == a.tree)
+            is_verified = a.merge.tree == a.tree and a.sealed is not None and not a.sealed.beyond
+            proven = a.proof is not None or not needs_proof(s.plan.features[fid], is_verified)
             if proven:
                 return Decided(ev.PublishStarted(now, fid, a.number, a.n + 1, a.merge.commit, s.integration_head))
             return Decided(ev.MergeChecksStarted(now, fid, a.number, a.n + 1, a.merge.commit))
@@ -35,6 +36,7 @@ def integrate_next(s: RunState, _p: Policy, now: float) -> Decided:
 
 
 def needs_proof(f: Feature, tree_is_verified: bool) -> bool:
-    """Whether the merged tree must be checked: not if the very same tree has passed all the checks that would run."""
+    """Whether the merged tree must be checked: not if the very same tree, and nothing beside it, has passed all the checks
+    that would run."""
     due = [c for c in f.verify if c.when != "feature"]
     return bool(due) and not (tree_is_verified and all(c.when == "both" for c in due))
