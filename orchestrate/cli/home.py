@@ -47,7 +47,7 @@ def _last_run(recorded: Recorded) -> tuple[list[str], list[tuple[str, str]]]:
     from orchestrate.engine.clock import SystemClock
     from orchestrate.engine.lock import owner
     from orchestrate.views.run import build_view
-    from orchestrate.views.summary import headline, next_commands
+    from orchestrate.views.summary import headline, next_steps
 
     events = recorded.events(runs[-1])
     view = build_view(plan_of(events), (stored.event for stored in events))
@@ -55,7 +55,7 @@ def _last_run(recorded: Recorded) -> tuple[list[str], list[tuple[str, str]]]:
     is_driven = driver is not None and driver.run in ("", runs[-1])
     now = SystemClock().now() if is_driven else view.last_at
     commands = [("orchestrate status", "watch it")] if is_driven else []
-    commands += [(command, "") for command in next_commands(view, is_driven=is_driven)]
+    commands += [(step.command, step.why) for step in next_steps(view, is_driven=is_driven)]
     return [headline(view, now, is_driven=is_driven)], commands
 
 

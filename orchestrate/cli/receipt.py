@@ -7,7 +7,7 @@ from orchestrate.cli.spans import render_toned, show_lines
 from orchestrate.views.live import LiveTable
 from orchestrate.views.rows import Tone
 from orchestrate.views.run import RunView
-from orchestrate.views.summary import headline, next_commands, troubles
+from orchestrate.views.summary import headline, next_steps, troubles
 from orchestrate.views.text import clean
 
 MOST_ROWS = 60
@@ -30,7 +30,7 @@ def show_receipt(printer: Printer, view: RunView, *, now: float, is_driven: bool
         out.line(f"{out.paint('!', 'yellow')} {about}{clean(warning.message)}")
     facts = [("branch", f"{view.integration_branch} at {view.tip[:10]}")] if view.count("integrated") else []
     facts += [("report", report)] if report else []
-    facts += [("next", command) for command in next_commands(view, is_driven=is_driven)]
+    facts += [("next", step.command) for step in next_steps(view, is_driven=is_driven)]
     shown = ""
     for name, value in facts:
         out.line(f"{out.paint((name if name != shown else '').ljust(8), 'dim')}{clean(value)}")

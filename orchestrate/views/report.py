@@ -17,9 +17,9 @@ from orchestrate.core.plan import Plan
 from orchestrate.views import report_model as rm
 from orchestrate.views.attempts import NO_TOKENS, AttemptView, CheckRound, InvocationView
 from orchestrate.views.cost import CostLine, build_costs
-from orchestrate.views.figures import count_of
 from orchestrate.views.report_markdown import render_markdown
 from orchestrate.views.run import ENDED, FeatureView, RunView, build_view
+from orchestrate.views.summary import next_steps
 from orchestrate.views.timeline import Timeline, build_timeline
 
 __all__ = ["build_report", "render_json", "render_markdown", "report_of"]
@@ -60,7 +60,7 @@ def report_of(view: RunView, *, now: float, parallel: int | None = None) -> rm.R
         warnings=tuple(
             rm.WarningReport(_moment(warning.at), warning.feature, warning.message) for warning in view.warnings
         ),
-        next=tuple(_next_steps(view)),
+        next=next_steps(view, is_driven=None),
     )
 
 
@@ -175,29 +175,6 @@ def _branches(view: RunView) -> tuple[str, ...]:
     made = [view.integration_branch] if view.tip != view.base else []
     made += [a.branch for feature in view.features.values() for a in feature.attempts if a.branch]
     return tuple(made)
-
-
-def _next_steps(view: RunView) -> Iterable[rm.NextStep]:
-    if view.status == "running":
-        yield rm.NextStep("orchestrate status", "see how it goes on")
-        return
-    if view.count("integrated"):
-        yield rm.NextStep(
-            f"git merge {view.integration_branch}", f"take over {count_of(view.count('integrated'), 'feature')}"
-        )
-    for feature in view.features.values():
-        if feature.status in ENDED and feature.status not in ("integrated", "skipped"):
-            yield rm.NextStep(f"orchestrate logs {feature.id}", f"see why {feature.id} {_was(feature)}")
-    if view.status in ("interrupted", "limit"):
-        yield rm.NextStep("orchestrate run --resume", "go on with what is unfinished")
-    if view.status == "halted":
-        yield rm.NextStep("orchestrate doctor", "see what is wrong with the agent's account; then run with --resume")
-    if view.status == "done":
-        yield rm.NextStep("orchestrate cleanup --merged", "remove worktrees and branches that are merged")
-
-
-def _was(feature: FeatureView) -> str:
-    return {"failed": "failed", "no_changes": "changed nothing"}.get(feature.status, f"was {feature.status}")
 
 
 # ── features ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -5,10 +5,12 @@ Invariant: every feature that was not integrated is accounted for, and every com
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from orchestrate.core import events as ev
 from orchestrate.views.figures import count_of, first_line, render_duration, render_money
+from orchestrate.views.report_model import NextStep
 from orchestrate.views.rows import LOOKS, last_words, reason_of
 from orchestrate.views.run import RunView
 
@@ -55,21 +57,39 @@ def troubles(view: RunView) -> list[tuple[str, str, str]]:
     ]
 
 
-def next_commands(view: RunView, *, is_driven: bool) -> list[str]:
-    """What a person most likely types now, best first."""
-    if view.status == "running" and is_driven:
-        busy = next((fid for fid in view.active if view.features[fid].status == "working"), "")
-        return [f"orchestrate logs {busy} -f"] if busy else []
+def next_steps(view: RunView, *, is_driven: bool | None) -> tuple[NextStep, ...]:
+    """What a person most likely types now, best first. is_driven: an engine is at it right now; None: not known."""
+    resume = NextStep("orchestrate run --resume", "go on with what is unfinished")
+    if view.status == "running" and is_driven is not False:
+        return tuple(_while_it_goes_on(view, is_driven))
     if view.status in ("running", "interrupted", "limit"):
-        return ["orchestrate run --resume"]
+        return (resume,)
     if view.status == "halted":
-        return ["orchestrate doctor", "orchestrate run --resume"]
-    merge = [f"git merge {view.integration_branch}"] if view.count("integrated") else []
+        return (NextStep("orchestrate doctor", "see what is wrong with the agent's account"), resume)
+    integrated = view.count("integrated")
+    take_over = NextStep(f"git merge {view.integration_branch}", f"take over {count_of(integrated, 'feature')}")
+    merge = (take_over,) if integrated else ()
     if view.status == "done":
-        return [*merge, "orchestrate cleanup --merged"]
-    failed = [f"orchestrate logs {fid}" for fid, *_ in troubles(view)[:1]]
+        return (*merge, NextStep("orchestrate cleanup --merged", "remove worktrees and branches that are merged"))
+    failed = [
+        NextStep(f"orchestrate logs {fid}", f"see why {_what_became_of(view, fid)}") for fid, *_ in troubles(view)
+    ]
     # --failed needs what its features build on in the base: the merge comes first.
-    return [*failed, *merge, "orchestrate run --failed"]
+    return (*failed[:1], *merge, NextStep("orchestrate run --failed", "try again what was not integrated"))
+
+
+def _while_it_goes_on(view: RunView, is_driven: bool | None) -> Iterator[NextStep]:
+    if is_driven is None:
+        yield NextStep("orchestrate status", "see how it goes on")
+        return
+    busy = next((fid for fid in view.active if view.features[fid].status == "working"), "")
+    if busy:
+        yield NextStep(f"orchestrate logs {busy} -f", f"see what the agent of {busy} does")
+
+
+def _what_became_of(view: RunView, fid: str) -> str:
+    status = view.features[fid].status
+    return f"{fid} " + {"failed": "failed", "no_changes": "changed nothing"}.get(status, f"was {status}")
 
 
 def status_document(view: RunView, now: float, *, engine: dict[str, Any] | None) -> dict[str, Any]:
@@ -93,7 +113,7 @@ def status_document(view: RunView, now: float, *, engine: dict[str, Any] | None)
         "tokens": tokens_document(view.tokens),
         "counts": {status: count for status, count in view.counts.items() if count},
         "features": [_feature_document(view, fid, now) for fid in view.features],
-        "next": next_commands(view, is_driven=engine is not None),
+        "next": [step.command for step in next_steps(view, is_driven=engine is not None)],
     }
 
 

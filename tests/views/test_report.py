@@ -176,7 +176,7 @@ def test_what_has_not_ended_says_why_too(name: str, fid: str, why: str) -> None:
         ("limit", ["orchestrate run --resume"]),
         ("interrupted", ["orchestrate run --resume"]),
         ("under_way", ["orchestrate status"]),
-        ("cancelled", ["orchestrate logs api"]),
+        ("cancelled", ["orchestrate logs api", "orchestrate run --failed"]),
     ],
 )
 def test_what_to_do_next(name: str, commands: list[str]) -> None:
@@ -187,7 +187,7 @@ def test_a_refused_account_needs_a_person() -> None:
     scenario = logs.limit()
     halted = [*scenario.events[:-1], ev.RunEnded(scenario.end, "halted", "not signed in")]
     report = build_report(halted, scenario.plan, now=scenario.end)
-    assert [step.command for step in report.next] == ["orchestrate doctor"]
+    assert [step.command for step in report.next] == ["orchestrate doctor", "orchestrate run --resume"]
 
 
 def test_a_lost_invocation_is_told() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from orchestrate.core import events as ev
+from orchestrate.views.report_model import NextStep
 from orchestrate.views.run import RunView, build_view
-from orchestrate.views.summary import elapsed_s, headline, next_commands, result_document, status_document, troubles
+from orchestrate.views.summary import elapsed_s, headline, next_steps, result_document, status_document, troubles
 from tests.support.logs import (
     BRANCH,
     RUN,
@@ -73,6 +74,7 @@ def test_troubles_name_each_that_went_wrong_but_not_what_was_skipped_for_it() ->
         (cut(happy_diamond(), 5), True, ["orchestrate logs db -f"]),
         (cut(happy_diamond(), 2), True, []),
         (cut(happy_diamond(), 5), False, ["orchestrate run --resume"]),
+        (cut(happy_diamond(), 5), None, ["orchestrate status"]),
         (
             view_of(limit(), ev.RunEnded(START + 9999.0, "halted", "not signed in")),
             False,
@@ -80,8 +82,30 @@ def test_troubles_name_each_that_went_wrong_but_not_what_was_skipped_for_it() ->
         ),
     ],
 )
-def test_what_to_type_next(view: RunView, is_driven: bool, commands: list[str]) -> None:
-    assert next_commands(view, is_driven=is_driven) == commands
+def test_what_to_type_next(view: RunView, is_driven: bool | None, commands: list[str]) -> None:
+    assert [step.command for step in next_steps(view, is_driven=is_driven)] == commands
+
+
+def test_each_step_says_what_it_is_good_for() -> None:
+    assert [step.why for step in next_steps(view_of(conflict()), is_driven=False)] == [
+        "see why web was conflicted",
+        "take over 1 feature",
+        "try again what was not integrated",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "why"),
+    [
+        ("failed", "see why db failed"),
+        ("no_changes", "see why db changed nothing"),
+        ("cancelled", "see why db was cancelled"),
+    ],
+)
+def test_what_became_of_a_feature_is_said_in_words(outcome: ev.Outcome, why: str) -> None:
+    ended = (ev.AttemptStarted(START, "db", 1, 1), ev.AttemptEnded(START, "db", 1, 9, outcome, "so"))
+    view = build_view(happy_diamond().plan, [happy_diamond().events[0], *ended, ev.RunEnded(START, "incomplete")])
+    assert next_steps(view, is_driven=False)[0] == NextStep("orchestrate logs db", why)
 
 
 def test_documents_name_every_feature_and_every_cent() -> None:
