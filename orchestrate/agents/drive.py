@@ -141,6 +141,7 @@ class _Run:
     # ── start and finish ─────────────────────────────────────────────────────────────────────────────────────────
 
     async def start(self, request: AgentRequest, tag: str) -> None:
+        self.output.write(b"")  # the log refers to it, also when the agent says nothing
         theirs_in, ours_in = os.pipe()
         self.out_fd, theirs_out = os.pipe()
         self.err_fd, theirs_err = os.pipe()

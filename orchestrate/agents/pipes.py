@@ -62,7 +62,8 @@ class LineSplitter:
 
 
 class CappedFile:
-    """A file that only its owner may read, with the head and the tail of what is written to it.
+    """A file that only its owner may read, with the head and the tail of what is written to it. It is made by the first
+    write, which may be empty: most agents have nothing to say on stderr.
 
     Past half the limit, output goes round in two part files of a quarter each; close() appends what they hold. A disk
     that is full, or any other fault of the file, ends the writing and nothing else; `problem` says so.
@@ -77,16 +78,14 @@ class CappedFile:
         self._fd = -1
         self._parts = (path.with_name(f"{path.name}.part0"), path.with_name(f"{path.name}.part1"))
         self._part = -1
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._fd = _open(path)
-        except OSError as error:
-            self._fail(error)
+        self._is_made = False
 
     def write(self, data: bytes) -> None:
         self._written += len(data)
         view = memoryview(data)
         try:
+            if not self._is_made:
+                self._make()
             while view and self._fd >= 0:
                 room = (self._limit // 2 if self._part < 0 else self._limit // 4) - self._size
                 if room <= 0:
@@ -108,6 +107,11 @@ class CappedFile:
                 self._join()
         except OSError as error:
             self._fail(error)
+
+    def _make(self) -> None:
+        self._is_made = True
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._fd = _open(self.path)
 
     def _turn(self) -> None:
         """Go on in the other part file, from its start."""
