@@ -43,6 +43,13 @@ def test_a_small_output_is_kept_whole(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_a_file_is_made_by_its_first_write(tmp_path: Path) -> None:
+    file = CappedFile(tmp_path / "silent")
+    file.close()
+    assert os.listdir(tmp_path) == [] and not file.problem
+    assert write(tmp_path / "empty", 1000, [b""]) == b""
+
+
 @pytest.mark.parametrize("piece", [1, 7, 64, 100, 1000, 5000])
 def test_an_output_at_the_limit_is_kept_whole(tmp_path: Path, piece: int) -> None:
     data = bytes(range(200)) * 5
