@@ -35,7 +35,7 @@ from orchestrate.engine.loop import Engine
 from orchestrate.errors import ExitCode
 from orchestrate.git.fingerprint import fingerprint
 from orchestrate.git.perform import GitPerformer
-from orchestrate.git.repository import Base, Repository, open_repository
+from orchestrate.git.repository import Base, Repository, branch_holds, open_repository
 from orchestrate.git.settings import GitSettings
 from orchestrate.ports import Performer, Stored
 from orchestrate.redact import Redactor, secret_values
@@ -233,15 +233,28 @@ class _Session:
         finally:
             changed = before.differences(fingerprint(self._order.repository, branch_prefix=prefix))
             if changed:
-                words = (
-                    f"your repository changed during the run, not by orchestrate's own hand: {', '.join(changed[:10])}"
-                )
-                for stored in self._log.append(self._run, [ev.Warned(self._clock.now(), "", words)]):
-                    follower.on_stored(stored)
+                shown = ", ".join(changed[:10])
+                self._warn(f"your repository changed during the run, not by orchestrate's own hand: {shown}", follower)
+            is_there = self._require_result(state, follower)
             report = self._write_report()
         assert state.ended is not None
         code = _exit_code(state.ended.status, last_signal)
+        if code is ExitCode.DONE and not is_there:
+            code = ExitCode.INCOMPLETE
         return Ran(self._run, state.ended.status, state.ended.why, report, self._files.report_json(self._run), code)
+
+    def _require_result(self, state: RunState, follower: Follower) -> bool:
+        """Whether the integration branch holds what was integrated; somebody may have moved or deleted it since."""
+        branch, head = integration_branch(self._run, self._prefix), state.integration_head
+        if head == self._base or branch_holds(self._order.repository, branch, head):
+            return True
+        mend = f"to put it back: git branch -f {branch} {head[:12]}"
+        self._warn(f"{branch} was moved or deleted and lacks what was integrated; {mend}", follower)
+        return False
+
+    def _warn(self, words: str, follower: Follower) -> None:
+        for stored in self._log.append(self._run, [ev.Warned(self._clock.now(), "", words)]):
+            follower.on_stored(stored)
 
     async def _drive(self, state: RunState, follower: Follower) -> int:
         process.prepare_loop()

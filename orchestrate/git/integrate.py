@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from orchestrate.core.names import TRAILER, AttemptKey
+from orchestrate.errors import OrchestrateError
 
 from .link import MARKER, entry_names, first_line
 from .merges import merge_trees, subject_line, write_commit
@@ -31,6 +32,10 @@ class Integrated:
     why: str = ""
 
 
+class SetBack(OrchestrateError):
+    """Somebody moved the branch to where it lacks what was integrated before: going on from there would lose that."""
+
+
 @dataclass(frozen=True, slots=True)
 class IntegrationBranch:
     """One run's integration branch. name: short."""
@@ -43,11 +48,12 @@ class IntegrationBranch:
     async def merge(self, key: AttemptKey, *, name: str, head: str, onto: str) -> Integrated:
         """Merge commit `head` of the feature called `name` into commit `onto`, the branch's tip as the caller knows it.
 
-        No ref moves. Raises GitError.
+        No ref moves. Raises GitError, SetBack.
         """
         git = self.repository.git
         tip = await self.tip()
         if tip not in ("", onto):
+            await self._require_forward(onto, tip)
             if await self._has_merge(key, onto, tip):
                 return Integrated("present", tip, await git.line("rev-parse", f"{tip}^{{tree}}"))
             return Integrated("moved", tip, why=f"{self.name} has moved from {onto[:12]} to {tip[:12]}")
@@ -61,7 +67,7 @@ class IntegrationBranch:
     async def publish(self, commit: str, onto: str) -> str:
         """Move the branch from `onto` (or from nowhere, when it does not exist yet) to `commit`.
 
-        Returns why it was not moved; empty when its tip is `commit` now, or holds it. Raises GitError.
+        Returns why it was not moved; empty when its tip is `commit` now, or holds it. Raises GitError, SetBack.
         """
         git, ref = self.repository.git, f"refs/heads/{self.name}"
         if holder := self._checkout():
@@ -75,6 +81,8 @@ class IntegrationBranch:
                 return ""
             if tip == onto:
                 raise
+            if tip:
+                await self._require_forward(onto, tip)
             return f"{self.name} is not at {onto[:12]} but at {tip[:12] or 'no commit'}: {failed.words}"
         return ""
 
@@ -88,6 +96,13 @@ class IntegrationBranch:
         if len(said) == len(self.repository.zero_id):
             return said
         return await self.repository.git.commit_of(f"refs/heads/{self.name}")
+
+    async def _require_forward(self, onto: str, tip: str) -> None:
+        if not await self.repository.git.is_ancestor(onto, tip):
+            raise SetBack(
+                f"{self.name} was set to {tip[:12]}, which lacks what was integrated before; "
+                f"to put it back: git branch -f {self.name} {onto[:12]}"
+            )
 
     async def _has_merge(self, key: AttemptKey, onto: str, tip: str) -> bool:
         """Whether the attempt's merge is on the branch between `onto` and its tip. Only the branch's own line is looked

@@ -148,6 +148,12 @@ def default_branch(repository: Repository) -> str:
     return next((name for name in (named, "main", "master", checked_out) if name in local), "")
 
 
+def branch_holds(repository: Repository, branch: str, commit: str) -> bool:
+    """Whether the commit is reachable from the branch (short name); False as well when either is gone."""
+    args = ("merge-base", "--is-ancestor", commit, f"refs/heads/{branch}")
+    return repository.git.run_now(*args, ok=(0, 1, 128)).ok
+
+
 # ── where it is ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -95,6 +95,21 @@ def test_what_cannot_be_mended_is_incomplete_and_says_why(tmp_path: Path) -> Non
     assert features["mul"]["outcome"] == "skipped" and "sub" in features["mul"]["why"]
 
 
+@pytest.mark.parametrize("act", [("update-ref", "{ref}", "main"), ("update-ref", "-d", "{ref}")])
+def test_a_result_that_somebody_took_away_is_no_success(tmp_path: Path, act: tuple[str, ...]) -> None:
+    order = build_order(tmp_path, {"sub": play("sub"), "mul": play("mul")})
+    repo = Repo(order.repository.toplevel)
+
+    class Meddler(Silent):
+        def on_stored(self, stored: Stored) -> None:
+            if isinstance(stored.event, ev.RunEnded):
+                repo.git(*(part.format(ref=f"refs/heads/orch/{stored.run}/integration") for part in act))
+
+    ran = run_order(order, Meddler)
+    assert (ran.status, ran.code) == ("done", ExitCode.INCOMPLETE)
+    assert any("lacks what was integrated; to put it back: git branch -f" in w.message for w in ran.report.warnings)
+
+
 def test_what_passes_only_beside_ignored_files_is_not_integrated(tmp_path: Path) -> None:
     made = [
         [{"write": {"path": ".gitignore", "text": "build/\n"}}, {"write": {"path": "build/made.txt", "text": "made\n"}}]

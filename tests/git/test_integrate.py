@@ -133,6 +133,22 @@ async def test_a_branch_that_was_deleted_meanwhile_comes_back(world: World) -> N
     assert {"one.py", "two.py"} <= world.repo.files(tip).keys()
 
 
+async def test_a_branch_that_was_set_back_is_not_gone_on_from(world: World) -> None:
+    root = world.repo.head()
+    one = await world.finished("one", {"one.py": "1\n"}, root)
+    two = await world.finished("two", {"two.py": "1\n"}, root)
+    tip = await world.integrated("one", one, root)
+    merged = await world.merge("two", two, tip)
+    world.repo.git("update-ref", f"refs/heads/{INTEGRATION}", root)
+    published = await world.publish("two", merged.commit, tip)
+    assert (published.ok, published.commit) == (False, "")
+    again = await world.merge("two", two, tip)
+    assert again.kind == "error"
+    for why in (published.why, again.why):
+        assert "lacks what was integrated before" in why and f"git branch -f {INTEGRATION} {tip[:12]}" in why
+    assert world.repo.tip(f"refs/heads/{INTEGRATION}") == root
+
+
 async def test_a_branch_that_the_user_has_checked_out_is_not_moved(world: World) -> None:
     root = world.repo.head()
     head = await world.finished("x", {"x.py": "1\n"})
