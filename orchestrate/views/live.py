@@ -120,7 +120,6 @@ class LiveTable:
 
     view: RunView
     ascii_only: bool = False
-    resets_at: float = 0.0
     """When the account's usage limit ends, Unix seconds; 0 when none was reached, or nobody knows."""
     _groups: dict[Group, dict[str, None]] = field(default_factory=dict)
     _group_of: dict[str, Group] = field(default_factory=dict)
@@ -149,8 +148,6 @@ class LiveTable:
                     self._place(fid)
             case _:
                 pass
-        if isinstance(event, ev.InvocationFinished) and event.end == "limit":
-            self.resets_at = event.resets_at or 0.0
 
     def _place(self, fid: str) -> None:
         group = LOOKS[self.view.features[fid].status].group
@@ -279,8 +276,8 @@ def footer_of(table: LiveTable, now: float) -> tuple[Span, ...]:
     if view.stop:
         return Span("stopping: nothing new starts, what runs is finished", "caution"), again
     keys = Span("Ctrl-C: finish what runs, start nothing new · twice: end it now", "dim")
-    if table.resets_at > now:
-        wait = render_rough_duration(table.resets_at - now)
+    if view.account.paused_until > now:
+        wait = render_rough_duration(view.account.paused_until - now)
         return Span(f"the account's usage limit is reached: goes on by itself in {wait}", "caution"), keys
     waits = []
     for fid in table.waiting():

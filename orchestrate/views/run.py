@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from orchestrate.core import events as ev
+from orchestrate.core.limits import Account
 from orchestrate.core.plan import Plan
 from orchestrate.views.attempts import NO_TOKENS, AttemptView, Stage, enter, fold_attempt, lose
 
@@ -126,6 +127,8 @@ class RunView:
     status: RunStatus = "running"
     why: str = ""
     stop: str = ""
+    account: Account = field(default_factory=Account)
+    """What the agents' service said of the account, as the core understands it."""
     engines: list[ev.EngineStarted] = field(default_factory=list)
     warnings: list[ev.Warned] = field(default_factory=list)
     down_s: float = 0.0
@@ -248,6 +251,7 @@ def _fold_attempt(view: RunView, event: ev.AttemptEvent) -> None:
             feature.reworks += event.phase == "rework"
             view.reworks += event.phase == "rework"
         case ev.InvocationFinished():
+            view.account.observe(event)
             for sums in (feature, view):
                 sums.cost_usd += event.cost_usd
                 sums.cost_estimated = sums.cost_estimated or event.cost_estimated

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from orchestrate.core import events as ev
-from orchestrate.views.figures import count_of, first_line, render_duration, render_money
+from orchestrate.views.figures import count_of, first_line, render_duration, render_money, render_rough_duration
 from orchestrate.views.report_model import NextStep
 from orchestrate.views.rows import LOOKS, last_words, reason_of
 from orchestrate.views.run import RunView
@@ -40,6 +40,9 @@ def headline(view: RunView, now: float, *, is_driven: bool) -> str:
     """
     broke_off = view.status == "running" and not is_driven
     verb = "broke off" if broke_off else _VERBS[view.status]
+    if view.status == "running" and view.account.paused_until > now:
+        left = render_rough_duration(view.account.paused_until - now)
+        verb += f", starts nothing until the usage limit ends in {left}"
     spent = render_money(view.cost_usd, estimated=view.cost_estimated)
     took = render_duration(elapsed_s(view, view.last_at if broke_off else now))
     done, total = view.count("integrated"), len(view.features)
@@ -99,6 +102,7 @@ def status_document(view: RunView, now: float, *, engine: dict[str, Any] | None)
         "run": view.run,
         "status": view.status if view.status != "running" or engine else "broken_off",
         "why": view.why,
+        "paused_until": view.account.paused_until if view.account.paused_until > now else None,
         "engine": engine,
         "project": view.project,
         "base": view.base,
