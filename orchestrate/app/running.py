@@ -100,16 +100,25 @@ def last_run(state: StateDir) -> Unfinished | None:
     """The newest run if it is unfinished: cut off, stopped by a person or by a limit."""
     with SqliteEventLog(state.log, read_only=True) as log:
         runs = log.runs()
-        first = log.first(runs[-1]) if runs else None
-        if first is None or not isinstance(first.event, ev.RunStarted):
-            return None
-        last = log.last(runs[-1])
-        ended = last.event if last else None
-        if isinstance(ended, ev.Warned):  # said after the end, such as that the repository was changed meanwhile
-            ended = next((s.event for s in reversed(log.read(runs[-1])) if not isinstance(s.event, ev.Warned)), None)
+        return _unfinished(log, runs[-1]) if runs else None
+
+
+def last_unfinished_run(state: StateDir) -> Unfinished | None:
+    """The newest of all unfinished runs: a later one may have been started beside it."""
+    with SqliteEventLog(state.log, read_only=True) as log:
+        return next((found for run in reversed(log.runs()) if (found := _unfinished(log, run))), None)
+
+
+def _unfinished(log: SqliteEventLog, run: str) -> Unfinished | None:
+    first, last = log.first(run), log.last(run)
+    if first is None or not isinstance(first.event, ev.RunStarted):
+        return None
+    ended = last.event if last else None
+    if isinstance(ended, ev.Warned):  # said after the end, such as that the repository was changed meanwhile
+        ended = next((s.event for s in reversed(log.read(run)) if not isinstance(s.event, ev.Warned)), None)
     if isinstance(ended, ev.RunEnded) and ended.status in ("done", "incomplete"):
         return None
-    return Unfinished(runs[-1], first.event.inputs, first.event.at, ended if isinstance(ended, ev.RunEnded) else None)
+    return Unfinished(run, first.event.inputs, first.event.at, ended if isinstance(ended, ev.RunEnded) else None)
 
 
 def newest_result(directory: Path, environ: Mapping[str, str]) -> tuple[str, Path]:

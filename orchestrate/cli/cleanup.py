@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrate.app.running import last_run
+from orchestrate.app.running import last_unfinished_run
 from orchestrate.cli import complete
 from orchestrate.cli.context import Session
 from orchestrate.cli.options import JsonOption, YesOption
@@ -90,7 +90,7 @@ def _lock(state: StateDir) -> Held:
 
 def _under_way(recorded: Recorded) -> frozenset[AttemptKey]:
     """Attempts that the unfinished run, if there is one, goes on with."""
-    unfinished = last_run(recorded.state)
+    unfinished = last_unfinished_run(recorded.state)
     keys: set[AttemptKey] = set()
     for stored in recorded.events(unfinished.run) if unfinished else ():
         match stored.event:

@@ -123,11 +123,12 @@ def _order(
     session: Session, planned: Planned, *, resume: bool, new: bool, yes: bool
 ) -> tuple[Order, Unfinished | None]:
     """Start anew or go on. Raises OrchestrateError where the user must say which."""
-    from orchestrate.app.running import Order, last_run
+    from orchestrate.app.running import Order, last_run, last_unfinished_run
     from orchestrate.store.artifacts import StateDir
 
     inputs = hashlib.sha256(f"{planned.loaded.inputs_digest}/{planned.selection}".encode()).hexdigest()
-    unfinished = last_run(StateDir(planned.repository.common_dir))
+    state = StateDir(planned.repository.common_dir)
+    unfinished = last_unfinished_run(state) if resume else last_run(state)
     if resume and unfinished is None:
         raise OrchestrateError("there is no unfinished run to go on with", hint="start one: orchestrate run")
     goes_on = unfinished is not None and (resume or (yes and not new and unfinished.inputs == inputs))

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrate.app.planning import make_plan
 from orchestrate.app.preflight import require_ready
-from orchestrate.app.running import Follower, Order, agent_settings, last_run, run_order
+from orchestrate.app.running import Follower, Order, agent_settings, last_run, last_unfinished_run, run_order
 from orchestrate.core import events as ev
 from orchestrate.core.plan import Plan
 from orchestrate.errors import ExitCode, InputRefused
@@ -132,6 +132,19 @@ def test_a_run_that_was_cut_off_is_found_and_gone_on_with(tmp_path: Path) -> Non
     with SqliteEventLog(state.log) as log:
         started = [s.event.feature for s in log.read(run) if isinstance(s.event, ev.InvocationStarted)]
     assert started.count("sub") == 1, "verified work is not paid for twice"
+
+
+def test_an_unfinished_run_is_still_found_when_another_was_started_beside_it(tmp_path: Path) -> None:
+    order = build_order(tmp_path, {"sub": play("sub"), "mul": play("mul")})
+    run = run_cut_off(order)
+    state = StateDir(order.repository.common_dir)
+    beside = run_order(order, follow)
+    assert beside.status == "done" and beside.run != run
+    assert last_run(state) is None
+    found = last_unfinished_run(state)
+    assert found is not None and found.run == run
+    assert run_order(replace(order, resume=run), follow).status == "done"
+    assert last_unfinished_run(state) is None
 
 
 def test_an_agent_that_is_not_there_is_refused_before_anything_is_made(tmp_path: Path) -> None:
