@@ -6,6 +6,7 @@ Invariant: nothing is written before the engine lock is held, and a report is wr
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import secrets
 import shlex
@@ -13,7 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, TypeVar, get_args
 
@@ -72,6 +73,8 @@ class Order:
     inputs: str
     environ: Mapping[str, str]
     resume: str = ""
+    flags: Mapping[str, object] = field(default_factory=dict)
+    """Settings given on the command line, by setting name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,37 +91,46 @@ class Ran:
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """A run that can be gone on with. inputs: digest of what it was made of."""
+    """A run that can be gone on with. inputs: digest of what it was made of. config: path of its feature list, flags: the
+    settings given when it was started; what these limit must hold for every engine of the run."""
 
     run: str
     inputs: str
     started: float
     ended: ev.RunEnded | None
+    plan: str
+    config: str
+    flags: Mapping[str, object]
 
 
 def last_run(state: StateDir) -> Unfinished | None:
     """The newest run if it is unfinished: cut off, stopped by a person or by a limit."""
     with SqliteEventLog(state.log, read_only=True) as log:
         runs = log.runs()
-        return _unfinished(log, runs[-1]) if runs else None
+        return _unfinished(state, log, runs[-1]) if runs else None
 
 
 def last_unfinished_run(state: StateDir) -> Unfinished | None:
     """The newest of all unfinished runs: a later one may have been started beside it."""
     with SqliteEventLog(state.log, read_only=True) as log:
-        return next((found for run in reversed(log.runs()) if (found := _unfinished(log, run))), None)
+        return next((found for run in reversed(log.runs()) if (found := _unfinished(state, log, run))), None)
 
 
-def _unfinished(log: SqliteEventLog, run: str) -> Unfinished | None:
+def _unfinished(state: StateDir, log: SqliteEventLog, run: str) -> Unfinished | None:
+    """A run whose engine died between its end and its report is gone on with too: else it would be run all over again."""
     first, last = log.first(run), log.last(run)
     if first is None or not isinstance(first.event, ev.RunStarted):
         return None
     ended = last.event if last else None
     if isinstance(ended, ev.Warned):  # said after the end, such as that the repository was changed meanwhile
         ended = next((s.event for s in reversed(log.read(run)) if not isinstance(s.event, ev.Warned)), None)
-    if isinstance(ended, ev.RunEnded) and ended.status in ("done", "incomplete"):
+    is_over = isinstance(ended, ev.RunEnded) and ended.status in ("done", "incomplete")
+    if is_over and state.report_json(run).exists():
         return None
-    return Unfinished(run, first.event.inputs, first.event.at, ended if isinstance(ended, ev.RunEnded) else None)
+    begun = first.event
+    flags = json.loads(begun.flags) if begun.flags else {}
+    end = ended if isinstance(ended, ev.RunEnded) else None
+    return Unfinished(run, begun.inputs, begun.at, end, begun.plan, begun.config, flags)
 
 
 def newest_result(directory: Path, environ: Mapping[str, str]) -> tuple[str, Path]:
@@ -294,7 +306,8 @@ class _Session:
         branch = integration_branch(self._run, self._prefix)
         started = ev.RunStarted(
             now, self._run, order.loaded.project_name, self._base, order.base.name, branch,
-            render_plan(self._plan), __version__, order.inputs,
+            render_plan(self._plan), __version__, order.inputs, str(order.loaded.config_path),
+            json.dumps({name: value for name, value in order.flags.items() if value is not None}),
         )  # fmt: skip
         return (started, engine)
 

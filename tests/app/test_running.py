@@ -134,6 +134,21 @@ def test_a_run_that_was_cut_off_is_found_and_gone_on_with(tmp_path: Path) -> Non
     assert started.count("sub") == 1, "verified work is not paid for twice"
 
 
+def test_an_engine_that_died_before_its_report_has_not_finished(tmp_path: Path) -> None:
+    order = build_order(tmp_path, {"sub": play("sub"), "mul": play("mul")})
+    ran = run_order(order, follow)
+    ran.report_file.unlink()
+    state = StateDir(order.repository.common_dir)
+    found = last_run(state)
+    assert found is not None and found.run == ran.run
+    again = run_order(replace(order, resume=ran.run), follow)
+    assert (again.run, again.status, again.code) == (ran.run, "done", ExitCode.DONE)
+    with SqliteEventLog(state.log) as log:
+        invoked = [s for s in log.read(ran.run) if isinstance(s.event, ev.InvocationStarted)]
+    assert len(invoked) == 2, "nothing was paid for again"
+    assert ran.report_file.exists() and last_run(state) is None
+
+
 def test_an_unfinished_run_is_still_found_when_another_was_started_beside_it(tmp_path: Path) -> None:
     order = build_order(tmp_path, {"sub": play("sub"), "mul": play("mul")})
     run = run_cut_off(order)
