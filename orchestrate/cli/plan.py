@@ -47,27 +47,16 @@ def plan(
       orchestrate plan --format mermaid >> PULL_REQUEST.md
       orchestrate plan --out plan.json && orchestrate run plan.json
     """
-    planned = load_plan(
-        session,
-        config,
-        select=select,
-        exclude=exclude,
-        failed=failed,
-        flags=planning_flags(
-            jobs=jobs,
-            sequential=sequential,
-            start_on=start_on,
-            schedule=schedule,
-            base=base,
-            agent=agent,
-            model=model,
-        ),
+    flags = planning_flags(
+        jobs=jobs, sequential=sequential, start_on=start_on, schedule=schedule, base=base, agent=agent, model=model
     )
+    planned = load_plan(session, config, select=select, exclude=exclude, failed=failed, flags=flags)
     _show(session, planned, "json" if as_json else form, full=full)
     if out is not None:
         write_frozen(session, planned, out)
     elif form == "text" and not as_json:
-        session.printer.say(f"\nnext: orchestrate run{_repeated(select, exclude, failed=failed)}")
+        again = f"{_given(config, flags)}{_repeated(select, exclude, failed=failed)}"
+        session.printer.say(f"\nnext: orchestrate run{again}")
     return ExitCode.DONE
 
 
@@ -134,6 +123,26 @@ def _show(session: Session, planned: Planned, form: Format, *, full: bool) -> No
         printer.answer((graphs.mermaid if form == "mermaid" else graphs.dot)(view.plan).rstrip())
 
 
+FLAGS = {
+    "max_parallel": "-j",
+    "start_on": "--start-on",
+    "schedule": "--schedule",
+    "base_branch": "--base",
+    "agent": "--agent",
+    "model": "--model",
+}
+"""Settings, and the flags that give them."""
+
+
+def _given(config: Path | None, flags: dict[str, object]) -> str:
+    """The feature list and the settings as they are typed again."""
+    words = [] if config is None else ["--config", str(config)]
+    for name, value in flags.items():
+        if value is not None:
+            words += [FLAGS[name], str(value)]
+    return f" {shlex.join(words)}" if words else ""
+
+
 def _repeated(select: list[str] | None, exclude: list[str] | None, *, failed: bool) -> str:
     """The selection as it is typed again."""
     from orchestrate.core.selection import Selection
@@ -142,12 +151,26 @@ def _repeated(select: list[str] | None, exclude: list[str] | None, *, failed: bo
     return f" {text}" if text else ""
 
 
+def _is_frozen(path: Path) -> bool:
+    from orchestrate.spec.frozen import SCHEMA
+
+    try:
+        with path.open("rb") as file:
+            return SCHEMA.encode() in file.read(200)
+    except OSError:
+        return False
+
+
 def write_frozen(session: Session, planned: Planned, out: Path) -> None:
     """The plan as a file that `run` takes; `run` refuses it if the inputs have moved by then."""
     from orchestrate.spec.frozen import render_frozen
     from orchestrate.store.artifacts import write_atomically
 
     path = session.path(out)
+    if path.is_file() and not _is_frozen(path):
+        raise OrchestrateError(
+            f"--out {out}: that file is there and is no frozen plan; it was left as it is", hint="name another file"
+        )
     if not path.parent.is_dir():
         raise OrchestrateError(f"--out {out}: there is no directory {path.parent}", hint=f"mkdir -p {path.parent}")
     try:

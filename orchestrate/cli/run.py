@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -65,21 +66,37 @@ def run(
     flags = planning_flags(
         jobs=jobs, sequential=sequential, start_on=start_on, schedule=schedule, base=base, agent=agent, model=model
     )
-    flags["limits.max_cost_usd"] = max_cost
-    if plan_file is not None:
-        planned = _frozen_plan(session, plan_file, config, flags, selecting=bool(select or exclude or failed or base))
+    flags["limits.max_cost_usd"] = _dollars(max_cost)
+    fixed = {"a plan": plan_file, "--select": select, "--exclude": exclude, "--failed": failed, "--base": base}
+    fixed |= {"--agent": agent, "--model": model, "--start-on": start_on, "--schedule": schedule}
+    if resume and (given := next((name for name, value in fixed.items() if value), "")):
+        raise OrchestrateError(
+            f"--resume goes on with the run as it was planned: {given} cannot be changed",
+            hint="leave it out, or start another run: orchestrate run --new",
+        )
+    unfinished: Unfinished | None
+    if resume:
+        planned, order, unfinished = _resumed(session, config, flags)
     else:
-        planned = load_plan(session, config, select=select, exclude=exclude, failed=failed, flags=flags)
-    order, unfinished = _order(session, planned, resume=resume, new=new, yes=yes)
+        if plan_file is not None:
+            selecting = bool(select or exclude or failed or base)
+            planned = _frozen_plan(session, plan_file, config, flags, selecting=selecting)
+        else:
+            planned = load_plan(session, config, select=select, exclude=exclude, failed=failed, flags=flags)
+        order, unfinished = _order(planned, flags, environ=session.environ, new=new, yes=yes)
+        if unfinished is not None:
+            planned, order, unfinished = _resumed(session, planned.loaded.config_path, flags)
     for doubt in _require_ready(order):
         session.printer.warn(doubt)
-    if not order.resume:
+    if unfinished is None:
         _say_what_is_repeated(session, planned)
-    if not as_json:
+    if as_json and dry_run:
+        _print_plan(session, planned)
+    elif not as_json:
         _show_plan(session, planned, unfinished, full=dry_run or not yes)
     if dry_run:
         return ExitCode.DONE
-    if not yes and not session.confirm("Proceed?", flag="--yes"):
+    if not (yes or resume) and not session.confirm("Proceed?", flag="--yes"):
         session.printer.say("nothing was changed")
         return ExitCode.INCOMPLETE
     return _drive(session, order, "json" if as_json else progress)
@@ -119,19 +136,59 @@ def _frozen_plan(
     return replace(planned, plan=frozen.plan, base=Base(frozen.base_branch, "commit", frozen.base))
 
 
+def _dollars(given: float | None) -> float | None:
+    if given is not None and not (0 < given < float("inf")):
+        raise OrchestrateError(
+            f"--max-cost: expected dollars greater than 0, got {given:g}", hint="such as --max-cost 5"
+        )
+    return given
+
+
+def _resumed(session: Session, config: Path | None, given: dict[str, object]) -> tuple[Planned, Order, Unfinished]:
+    """The newest unfinished run, with the feature list and the settings that it was started with; what is given now wins.
+
+    The plan and the base are those in its log. Raises OrchestrateError when there is none.
+    """
+    from orchestrate.app.running import Order, last_unfinished_run
+    from orchestrate.cli.recorded import common_git_dir
+    from orchestrate.spec.frozen import parse_plan
+    from orchestrate.store.artifacts import StateDir
+
+    unfinished = None
+    if config is None:
+        unfinished = last_unfinished_run(StateDir(common_git_dir(session.start, session.environ)))
+    if unfinished is None:  # the list may say that its repository lies elsewhere
+        planned = load_plan(session, config, select=None, exclude=None, failed=False, flags=given)
+        unfinished = last_unfinished_run(StateDir(planned.repository.common_dir))
+    if unfinished is None:
+        raise OrchestrateError("there is no unfinished run to go on with", hint="start one: orchestrate run")
+    flags = {name: value for name, value in unfinished.flags.items() if name != "base_branch"}
+    flags |= {name: value for name, value in given.items() if value is not None}
+    config = config or (Path(unfinished.config) if unfinished.config else None)
+    planned = load_plan(session, config, select=None, exclude=None, failed=False, flags=flags)
+    order = Order(
+        loaded=planned.loaded,
+        repository=planned.repository,
+        plan=parse_plan(unfinished.plan),
+        base=planned.base,
+        inputs=unfinished.inputs,
+        environ=session.environ,
+        resume=unfinished.run,
+        flags=flags,
+    )
+    return planned, order, unfinished
+
+
 def _order(
-    session: Session, planned: Planned, *, resume: bool, new: bool, yes: bool
+    planned: Planned, flags: dict[str, object], *, environ: Mapping[str, str], new: bool, yes: bool
 ) -> tuple[Order, Unfinished | None]:
-    """Start anew or go on. Raises OrchestrateError where the user must say which."""
-    from orchestrate.app.running import Order, last_run, last_unfinished_run
+    """Start anew, or go on with the run that is returned. Raises OrchestrateError where the user must say which."""
+    from orchestrate.app.running import Order, last_run
     from orchestrate.store.artifacts import StateDir
 
     inputs = hashlib.sha256(f"{planned.loaded.inputs_digest}/{planned.selection}".encode()).hexdigest()
-    state = StateDir(planned.repository.common_dir)
-    unfinished = last_unfinished_run(state) if resume else last_run(state)
-    if resume and unfinished is None:
-        raise OrchestrateError("there is no unfinished run to go on with", hint="start one: orchestrate run")
-    goes_on = unfinished is not None and (resume or (yes and not new and unfinished.inputs == inputs))
+    unfinished = last_run(StateDir(planned.repository.common_dir))
+    goes_on = unfinished is not None and yes and not new and unfinished.inputs == inputs
     if unfinished is not None and not goes_on and not new:
         moved = "" if unfinished.inputs == inputs else ", and its inputs have changed since"
         raise OrchestrateError(
@@ -144,8 +201,8 @@ def _order(
         plan=planned.plan,
         base=planned.base,
         inputs=inputs,
-        environ=session.environ,
-        resume=unfinished.run if goes_on and unfinished else "",
+        environ=environ,
+        flags=flags,
     )
     return order, unfinished if goes_on else None
 
@@ -174,6 +231,15 @@ def _say_what_is_repeated(session: Session, planned: Planned) -> None:
             f"this repeats {listed}, which run {last.run} has integrated into {last.branch}",
             hint=f"to {'take that over' if is_all else 'go on from there'} instead: {way}",
         )
+
+
+def _print_plan(session: Session, planned: Planned) -> None:
+    """What would be run, as the one line that a reader of JSON lines gets."""
+    import json
+
+    from orchestrate.views.plan import plan_document
+
+    session.printer.answer(json.dumps({"kind": "result", "dry_run": True, "plan": plan_document(planned.view)}))
 
 
 def _show_plan(session: Session, planned: Planned, unfinished: Unfinished | None, *, full: bool) -> None:

@@ -94,6 +94,10 @@ class RunStarted(Event):
     version: str = ""
     inputs: str = ""
     """Digest of everything the plan was made of, to see whether it moved."""
+    config: str = ""
+    """Absolute path of the feature list, for an engine that goes on with the run."""
+    flags: str = ""
+    """Settings given on the command line, by setting name, as a JSON object."""
 
 
 @dataclass(frozen=True, slots=True)
