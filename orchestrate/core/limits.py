@@ -120,5 +120,6 @@ def admit(
     if share < CENT:
         if ledger.reserved_usd >= CENT / 2:  # no allowance is smaller: less is a rounding error
             return WaitUntil(inf, "cost limit: all of it is reserved by running agents")
-        return Never(f"the cost limit of ${run_cap_usd:.2f} is spent (${ledger.spent_usd:.2f})")
+        rest = "; less than a cent is left" if ledger.spent_usd < run_cap_usd else ""
+        return Never(f"the cost limit of ${run_cap_usd:.2f} is spent (${ledger.spent_usd:.2f}{rest})")
     return Go(share if feature_left_usd is None else min(share, feature_left_usd))

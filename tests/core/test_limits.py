@@ -57,6 +57,10 @@ def finished(
             WaitUntil(inf, "cost limit: all of it is reserved by running agents"),
         ),
         ({"cap": 6.0, "ledger": Ledger(6.5, 0.0)}, Never("the cost limit of $6.00 is spent ($6.50)")),
+        (
+            {"cap": 6.0, "ledger": Ledger(5.995, 0.0)},
+            Never("the cost limit of $6.00 is spent ($6.00; less than a cent is left)"),
+        ),
         ({"cap": 6.0, "ledger": Ledger(6.0, 3e-17)}, Never("the cost limit of $6.00 is spent ($6.00)")),
         ({"account": Account(paused_until=NOW + 5)}, WaitUntil(NOW + 5, "usage limit")),
         ({"account": Account(paused_until=NOW)}, Go(None)),
