@@ -21,7 +21,7 @@ def show_receipt(printer: Printer, view: RunView, *, now: float, is_driven: bool
     text = clean(headline(view, now, is_driven=is_driven))
     out.line(render_toned(out, text, "caution" if _is_broken(view, is_driven) else _TONES.get(view.status, "bad")))
     out.line()
-    show_lines(out, LiveTable(view, ascii_only=out.ascii_only).rows(now, out.width, MOST_ROWS))
+    show_lines(out, LiveTable(view, ascii_only=out.ascii_only, is_driven=is_driven).rows(now, out.width, MOST_ROWS))
     out.line()
     for fid, word, why in troubles(view):
         out.line(f"{out.paint('✗', 'red')} {fid} {word}{': ' if why else ''}{clean(why)}")

@@ -59,7 +59,8 @@ class AttemptView:
     """One try at one feature.
 
     head: last commit made of its work. merged: commit in the integration branch. Money in US dollars, sums over its
-    invocations; live_*: what the running invocation has used so far, for display only.
+    invocations; live_*: what the running invocation has used so far, for display only. down_s: seconds since it began in
+    which no engine was there.
     """
 
     feature: str
@@ -91,6 +92,7 @@ class AttemptView:
     live_cost_usd: float = 0.0
     live_tokens: ev.Tokens = NO_TOKENS
     live_turns: int = 0
+    down_s: float = 0.0
     stopping: str = ""
     parked: str = ""
     ended: ev.AttemptEnded | None = None
@@ -111,6 +113,10 @@ class AttemptView:
         for span in self.spans:
             sums[span.stage] += span.seconds(now)
         return sums
+
+    def elapsed_s(self, now: float) -> float:
+        """Seconds since it began, without those in which no engine was there."""
+        return max(0.0, (now if self.ended is None else self.ended.at) - self.started_at - self.down_s)
 
     def busy_s(self, now: float) -> float:
         """Seconds in which somebody worked on it."""

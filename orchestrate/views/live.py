@@ -120,7 +120,8 @@ class LiveTable:
 
     view: RunView
     ascii_only: bool = False
-    """When the account's usage limit ends, Unix seconds; 0 when none was reached, or nobody knows."""
+    is_driven: bool = True
+    """Whether an engine is at the run."""
     _groups: dict[Group, dict[str, None]] = field(default_factory=dict)
     _group_of: dict[str, Group] = field(default_factory=dict)
     _position: dict[str, int] = field(default_factory=dict)
@@ -187,7 +188,10 @@ class LiveTable:
             graph_width=0 if is_cut else max((len(line) for line in self._drawing.values()), default=0),
         )
         lines = [table_line(columns, {c.name: Span(c.name, "dim") for c in columns}, width)]
-        lines += [table_line(columns, self._cells(row_of(self.view, fid, now)), width) for fid in shown]
+        lines += [
+            table_line(columns, self._cells(row_of(self.view, fid, now, is_driven=self.is_driven)), width)
+            for fid in shown
+        ]
         if is_cut:
             lines.append(self._hidden_line(shown, width))
         return self._in_reach(lines)
@@ -221,7 +225,7 @@ class LiveTable:
         return (Span(clip(text, width), "dim"),)
 
     def _cells(self, row: Row) -> dict[str, Span]:
-        look = LOOKS[row.status]
+        look = row.look
         quiet: Tone = "dim" if look.group == "waiting" else "plain"
         has_begun = row.try_number > 0
         return {
@@ -244,7 +248,6 @@ _MOST_DRAWN = 200
 def totals_of(table: LiveTable, forecast: Forecast, *, slots: int, cap_usd: float | None, now: float) -> Totals:
     """The header's figures at `now`. Money includes what running agents say that they have used so far."""
     view = table.view
-    live_usd = sum(view.features[fid].attempts[-1].live_cost_usd for fid in view.active)
     elapsed_s = (now if view.ended_at is None else view.ended_at) - view.started_at - view.down_s
     is_running = view.ended_at is None
     return Totals(
@@ -252,7 +255,7 @@ def totals_of(table: LiveTable, forecast: Forecast, *, slots: int, cap_usd: floa
         table.counts(),
         min(view.open_wave + 1, len(view.plan.waves)),
         len(view.plan.waves),
-        view.cost_usd + live_usd,
+        view.cost_usd + view.live_cost_usd,
         view.cost_estimated,
         cap_usd,
         elapsed_s if view.run else 0.0,

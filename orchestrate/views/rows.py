@@ -12,6 +12,7 @@ from typing import Literal
 from orchestrate.views.attempts import AttemptView
 from orchestrate.views.figures import count_of, first_line, render_duration
 from orchestrate.views.lines import failed_checks
+from orchestrate.views.reasons import conflict_reason, parked_words, parse_setup_failure, service_words
 from orchestrate.views.run import FeatureView, RunView, Status, waits_for
 
 Tone = Literal["plain", "strong", "dim", "good", "bad", "busy", "caution"]
@@ -46,6 +47,10 @@ LOOKS: Mapping[Status, Look] = {
     "skipped": Look("skipped", "skipped", "caution", _OUT),
 }
 
+CUT_OFF = Look("cut off", "skipped", "caution", _OUT)
+"""Of a feature that was at work when its engine died."""
+_AT_WORK: frozenset[Status] = frozenset({"preparing", "working", "checking", "merging"})
+
 GROUPS: tuple[tuple[Group, str, str, Tone], ...] = (
     ("done", "done", _DONE, "good"),
     ("busy", "running", _BUSY, "busy"),
@@ -69,15 +74,20 @@ class Row:
     cost_usd: float = 0.0
     estimated: bool = False
     last: str = ""
+    is_cut_off: bool = False
+
+    @property
+    def look(self) -> Look:
+        return CUT_OFF if self.is_cut_off else LOOKS[self.status]
 
 
-def row_of(view: RunView, fid: str, now: float) -> Row:
-    """One feature as it stands at `now`."""
+def row_of(view: RunView, fid: str, now: float, *, is_driven: bool = True) -> Row:
+    """One feature as it stands at `now`. is_driven: an engine is at the run."""
     feature = view.features[fid]
     attempt = feature.attempt
     elapsed_s = None
     if attempt is not None:
-        elapsed_s = (now if attempt.ended is None else attempt.ended.at) - attempt.started_at
+        elapsed_s = attempt.elapsed_s(view.seen_at(now, is_driven=is_driven))
     return Row(
         fid,
         feature.status,
@@ -87,36 +97,49 @@ def row_of(view: RunView, fid: str, now: float) -> Row:
         feature.tokens.total + (attempt.live_tokens.total if attempt else 0),
         feature.cost_usd + (attempt.live_cost_usd if attempt else 0.0),
         feature.cost_estimated,
-        last_words(view, feature, now),
+        last_words(view, feature, now, is_driven=is_driven),
+        is_cut_off(view, feature, is_driven=is_driven),
     )
 
 
-def last_words(view: RunView, feature: FeatureView, now: float) -> str:
+def is_cut_off(view: RunView, feature: FeatureView, *, is_driven: bool) -> bool:
+    """Whether somebody was at work on it when the engine died."""
+    return feature.status in _AT_WORK and view.status == "running" and not is_driven
+
+
+def last_words(view: RunView, feature: FeatureView, now: float, *, is_driven: bool = True) -> str:
     """What it does, waits for, or came to, in a few words; may hold words of agents."""
     attempt = feature.attempt
     match feature.status:
         case "waiting" | "verified" if needs := waits_for(view, feature.id):
             return f"{'waits for' if feature.status == 'verified' else 'needs'} {', '.join(needs)}"
         case "waiting" if attempt is not None and attempt.parked:
-            return f"stands still: {first_line(attempt.parked)}"
-        case "ready" if feature.retry_at > now:
-            return f"tries again in {render_duration(feature.retry_at - now)}: {first_line(feature.why)}"
+            return parked_words(attempt)
+        case "ready" if feature.retry_at > now and is_driven:
+            return f"tries again in {render_duration(feature.retry_at - now)}: {reason_of(view, feature)}"
         case "ready" if feature.outcome is not None:
-            return f"tries again: {first_line(feature.why)}"
+            return f"tries again: {reason_of(view, feature)}"
         case "working" | "preparing" | "checking" | "merging" | "verified" if attempt is not None:
-            return _work_words(attempt)
+            if is_cut_off(view, feature, is_driven=is_driven):
+                doing = _work_words(attempt, view.last_at)
+                return f"when its engine died: {doing}" if doing else "its engine died"
+            return _work_words(attempt, now)
         case "integrated" if attempt is not None and attempt.sealed is not None:
             sealed = attempt.sealed
             return f"{count_of(sealed.changed, 'file')} +{sealed.insertions} -{sealed.deletions}"
         case "failed" | "conflicted" | "no_changes" | "cancelled" | "skipped":
-            return reason_of(feature)
+            return reason_of(view, feature)
         case _:
             return ""
 
 
-def reason_of(feature: FeatureView) -> str:
-    """Why its last attempt ended, in one line; of failed checks the last thing that they said."""
+def reason_of(view: RunView, feature: FeatureView) -> str:
+    """Why its last attempt ended, in one line: with the last thing that failed commands said, and what a conflict needs."""
     attempt = feature.attempt
+    if feature.status == "conflicted" and (conflict := conflict_reason(view, feature)):
+        return conflict
+    if attempt is not None and attempt.problem is not None and attempt.problem.kind == "setup":
+        return parse_setup_failure(attempt.problem.why).line
     if attempt is not None and attempt.rounds and feature.outcome == "failed":
         last = attempt.rounds[-1]
         if not last.ok and all(last.at >= invocation.started.at for invocation in attempt.invocations):
@@ -124,7 +147,7 @@ def reason_of(feature: FeatureView) -> str:
     return first_line(feature.why)
 
 
-def _work_words(attempt: AttemptView) -> str:
+def _work_words(attempt: AttemptView, now: float) -> str:
     if attempt.stopping:
         return f"is being ended: {first_line(attempt.stopping)}"
     match attempt.stage:
@@ -146,4 +169,4 @@ def _work_words(attempt: AttemptView) -> str:
         case "merge_checks":
             return "checks the merged tree"
         case _:
-            return ""
+            return service_words(attempt, now)

@@ -147,6 +147,19 @@ class RunView:
     def ended_count(self) -> int:
         return self.count(*ENDED)
 
+    @property
+    def live_cost_usd(self) -> float:
+        """What agents at work say that they have used so far; not part of cost_usd."""
+        return sum(self.features[fid].attempts[-1].live_cost_usd for fid in self.active)
+
+    @property
+    def live_tokens(self) -> ev.Tokens:
+        return sum((self.features[fid].attempts[-1].live_tokens for fid in self.active), start=NO_TOKENS)
+
+    def seen_at(self, now: float, *, is_driven: bool) -> float:
+        """Until when the run is known: with nobody at it, time goes on but nothing happens in it."""
+        return max(now, self.last_at) if is_driven and self.ended_at is None else self.last_at
+
 
 def fresh_view(plan: Plan) -> RunView:
     """Before the first event."""
@@ -211,12 +224,14 @@ def _begin(view: RunView, event: ev.RunStarted) -> None:
 def _restart(view: RunView, event: ev.EngineStarted) -> None:
     """Nothing is in flight any more, and what was asked of the engine before is over."""
     if view.engines:
-        view.down_s += max(0.0, event.at - view.last_at)
+        down_s = max(0.0, event.at - view.last_at)
+        view.down_s += down_s
         for fid in view.active:
             feature = view.features[fid]
             attempt = feature.attempts[-1]
             lose(attempt, view.last_at, event.at, "the engine was stopped")
             attempt.parked = ""
+            attempt.down_s += down_s
             _settle_status(view, feature, event.at)
     view.engines.append(event)
     view.status, view.why, view.ended_at, view.stop = "running", "", None, ""

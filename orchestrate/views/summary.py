@@ -11,7 +11,7 @@ from typing import Any
 from orchestrate.core import events as ev
 from orchestrate.views.figures import count_of, first_line, render_duration, render_money, render_rough_duration
 from orchestrate.views.report_model import NextStep
-from orchestrate.views.rows import LOOKS, last_words, reason_of
+from orchestrate.views.rows import LOOKS, is_cut_off, last_words, reason_of
 from orchestrate.views.run import RunView
 
 STATUS_SCHEMA = "orchestrate/status/v1"
@@ -43,7 +43,8 @@ def headline(view: RunView, now: float, *, is_driven: bool) -> str:
     if view.status == "running" and view.account.paused_until > now:
         left = render_rough_duration(view.account.paused_until - now)
         verb += f", starts nothing until the usage limit ends in {left}"
-    spent = render_money(view.cost_usd, estimated=view.cost_estimated)
+    live_usd = view.live_cost_usd
+    spent = render_money(view.cost_usd + live_usd, estimated=view.cost_estimated) + (" so far" if live_usd else "")
     took = render_duration(elapsed_s(view, view.last_at if broke_off else now))
     done, total = view.count("integrated"), len(view.features)
     why = f" ({first_line(view.why)})" if view.why and view.status != "incomplete" else ""
@@ -54,7 +55,7 @@ def troubles(view: RunView) -> list[tuple[str, str, str]]:
     """(feature, word, why) of what was not integrated and will not be, in plan order; skipped ones not included."""
     bad = ("failed", "conflicted", "no_changes", "cancelled")
     return [
-        (feature.id, LOOKS[feature.status].word, reason_of(feature))
+        (feature.id, LOOKS[feature.status].word, reason_of(view, feature))
         for feature in view.features.values()
         if feature.status in bad
     ]
@@ -96,7 +97,8 @@ def _what_became_of(view: RunView, fid: str) -> str:
 
 
 def status_document(view: RunView, now: float, *, engine: dict[str, Any] | None) -> dict[str, Any]:
-    """The answer of `status --json`. engine: who drives the run right now. Times are Unix seconds, money US dollars."""
+    """The answer of `status --json`. engine: who drives the run right now. Times are Unix seconds, money US dollars.
+    live_*: what agents at work say that they have used so far, on top of cost_usd and tokens."""
     return {
         "schema": STATUS_SCHEMA,
         "run": view.run,
@@ -114,14 +116,16 @@ def status_document(view: RunView, now: float, *, engine: dict[str, Any] | None)
         "elapsed_s": round(elapsed_s(view, now if engine else view.last_at), 3),
         "cost_usd": round(view.cost_usd, 6),
         "cost_estimated": view.cost_estimated,
+        "live_cost_usd": round(view.live_cost_usd, 6),
         "tokens": tokens_document(view.tokens),
+        "live_tokens": tokens_document(view.live_tokens),
         "counts": {status: count for status, count in view.counts.items() if count},
-        "features": [_feature_document(view, fid, now) for fid in view.features],
+        "features": [_feature_document(view, fid, now, is_driven=engine is not None) for fid in view.features],
         "next": [step.command for step in next_steps(view, is_driven=engine is not None)],
     }
 
 
-def _feature_document(view: RunView, fid: str, now: float) -> dict[str, Any]:
+def _feature_document(view: RunView, fid: str, now: float, *, is_driven: bool) -> dict[str, Any]:
     feature = view.features[fid]
     attempt = feature.attempt
     return {
@@ -137,8 +141,10 @@ def _feature_document(view: RunView, fid: str, now: float) -> dict[str, Any]:
         "head": attempt.head if attempt else "",
         "cost_usd": round(feature.cost_usd, 6),
         "cost_estimated": feature.cost_estimated,
+        "live_cost_usd": round(attempt.live_cost_usd, 6) if attempt else 0.0,
         "tokens": tokens_document(feature.tokens),
-        "last": last_words(view, feature, now),
+        "cut_off": is_cut_off(view, feature, is_driven=is_driven),
+        "last": last_words(view, feature, now, is_driven=is_driven),
     }
 
 

@@ -98,7 +98,7 @@ def test_the_whole_picture() -> None:
         "graph    feature  state          try     time  tokens     cost  last",
         "●        setup    ✓ integrated   1/2     1:00     50k    $0.31  2 files +40 -0",
         "├─●      auth     ◐ working      1/3     0:40     62k    $0.48  Edit src/auth.py (+84 -3)",
-        "╰─│─●    db       ✗ failed       1/2     0:06                   npm ci: exit 1",
+        "╰─│─●    db       ✗ failed       1/2     0:06                   setup failed: npm ci: exit 1",
         "  ╰─┴─●  dash     ○ waiting                                     needs auth, db",
         "waits: dash for auth, db",
         "Ctrl-C: finish what runs, start nothing new · twice: end it now",

@@ -90,6 +90,38 @@ def test_time_stands_still_when_the_attempt_has_ended() -> None:
     assert row(*BEGUN[:2]).elapsed_s is None
 
 
+def test_time_without_an_engine_does_not_count() -> None:
+    assert row(*BEGUN, PREPARED, EDIT, ev.EngineStarted(1012.0, 2), now=1020.0).elapsed_s == 10.0
+
+
+def test_nothing_moves_when_nobody_is_at_it() -> None:
+    shown = row_of(build_view(PLAN, (*BEGUN, PREPARED, EDIT)), "api", 5000.0, is_driven=False)
+    assert (shown.elapsed_s, shown.look.word, shown.last) == (2.0, "cut off", "when its engine died: agent starts")
+    parked = (*BEGUN, PREPARED, ev.AttemptParked(20.0, "api", 1, 6, "stopped while working"))
+    stopped = row_of(build_view(PLAN, (*parked, ev.RunEnded(20.0, "interrupted"))), "api", 5000.0)
+    assert (stopped.elapsed_s, stopped.look.word) == (10.0, "waiting")
+    assert stopped.last == "stopped while working; its work is kept"
+
+
+def test_a_failing_service_is_said_with_the_time_of_the_next_try() -> None:
+    first = ev.InvocationFinished(40.0, "api", 1, 1, "transient", "API Error: 529 Overloaded")
+    again = ev.InvocationStarted(42.0, "api", 1, 3, 2, "proceed", "s", True, 60.0)
+    second = ev.InvocationFinished(50.0, "api", 1, 2, "transient", "connection reset")
+    assert row(*BEGUN, PREPARED, EDIT, first, now=41.0).last == "service failing (529), again in 1 s"
+    assert row(*BEGUN, PREPARED, EDIT, first, again, now=43.0).last == "goes on: agent starts"
+    assert row(*BEGUN, PREPARED, EDIT, first, again, second, now=50.0).last == "service failing, again in 4 s"
+
+
+def test_a_failed_setup_names_the_command_and_its_last_words() -> None:
+    why = "npm ci (exit code 1)\nnpm ERR! code E404\nnpm ERR! not found\n"
+    failed = (
+        *BEGUN,
+        ev.WorktreeFailed(12.0, "api", 1, "setup", why),
+        ev.AttemptEnded(12.0, "api", 1, 2, "failed", why),
+    )
+    assert row(*failed).last == "setup failed: npm ci (exit code 1): npm ERR! not found"
+
+
 def test_every_status_has_a_look_and_every_group_its_place() -> None:
     assert set(LOOKS) == set(get_args(Status))
     assert {group for group, *_ in GROUPS} == set(get_args(Group)) == {look.group for look in LOOKS.values()}

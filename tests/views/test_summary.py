@@ -38,6 +38,8 @@ def cut(scenario: Scenario, count: int) -> RunView:
         (view_of(rework()), False, "is done: 1 of 1 feature integrated in 1:28 for ~$0.35"),
         (view_of(limit()), False, "was stopped by a limit (usage limit reached): 0 of 3 features integrated in "),
         (cut(happy_diamond(), 10), True, "is running: 0 of 4 features integrated in "),
+        (cut(happy_diamond(), 6), True, "is running: 0 of 4 features integrated in 1:23:20 for $0.01 so far"),
+        (cut(happy_diamond(), 6), False, "broke off: 0 of 4 features integrated in 0:03 for $0.01 so far"),
         (cut(happy_diamond(), 10), False, "broke off: 0 of 4 features integrated in "),
         (view_of(conflict()), False, "ended: 1 of 3 features integrated in "),
     ],
@@ -56,7 +58,13 @@ def test_time_counts_only_while_an_engine_is_there() -> None:
 
 def test_troubles_name_each_that_went_wrong_but_not_what_was_skipped_for_it() -> None:
     assert troubles(view_of(failed_and_skipped())) == [("db", "failed", "check tests failed (exit 1): ````")]
-    assert troubles(view_of(conflict())) == [("web", "conflicted", "conflicts in app.py, we`ird|.py")]
+    assert troubles(view_of(conflict())) == [
+        (
+            "web",
+            "conflicted",
+            "conflicts in app.py and we`ird|.py with api; merge it by hand, or let it depend on api (depends_on)",
+        )
+    ]
     assert troubles(view_of(cancelled())) == [("api", "cancelled", "cancelled by a person")]
     assert troubles(view_of(happy_diamond())) == []
 
@@ -114,5 +122,19 @@ def test_documents_name_every_feature_and_every_cent() -> None:
     assert [feature["id"] for feature in document["features"]] == list(view.plan.features)
     assert document["cost_usd"] == round(sum(feature["cost_usd"] for feature in document["features"]), 6) > 0
     assert sum(document["counts"].values()) == 4
+    assert document["live_cost_usd"] == 0
     result = result_document(view, "/r.json")
     assert (result["kind"], result["cost_usd"], result["report"]) == ("result", document["cost_usd"], "/r.json")
+
+
+def test_what_agents_at_work_have_used_is_told_apart_from_what_is_settled() -> None:
+    document = status_document(cut(happy_diamond(), 6), START + 5.0, engine={"pid": 1})
+    assert (document["cost_usd"], document["live_cost_usd"], document["live_tokens"]["output"]) == (0.0, 0.01, 200)
+    assert next((f["cost_usd"], f["live_cost_usd"]) for f in document["features"]) == (0.0, 0.01)
+
+
+def test_nobody_is_said_to_be_at_work_when_no_engine_is_there() -> None:
+    view = cut(happy_diamond(), 6)
+    for engine, cut_off, last in ((None, True, "when its engine died: Edit db.py"), ({"pid": 1}, False, "Edit db.py")):
+        db = status_document(view, START + 5000.0, engine=engine)["features"][0]
+        assert (db["status"], db["cut_off"], db["last"]) == ("working", cut_off, last)
