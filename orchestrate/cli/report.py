@@ -40,12 +40,14 @@ def report(
         events = [stored.event for stored in recorded.events(run)]
         plan = plan_of(recorded.events(run))
         written = recorded.state.report_markdown(run)
-    if as_json:
-        session.printer.document(json.loads(render_json(build_report(events, plan, now=now))))
-    elif as_markdown:
-        session.printer.answer(render_markdown(build_report(events, plan, now=now)).rstrip("\n"))
+    is_driven = driver is not None and driver.run in ("", run)
+    if as_json or as_markdown:
+        made = build_report(events, plan, now=now, is_driven=is_driven)
+        if as_json:
+            session.printer.document(json.loads(render_json(made)))
+        else:
+            session.printer.answer(render_markdown(made).rstrip("\n"))
     else:
-        is_driven = driver is not None and driver.run in ("", run)
         where = str(written) if written.exists() else ""
         show_receipt(session.printer, build_view(plan, events), now=now, is_driven=is_driven, report=where)
         session.printer.say("in full: orchestrate report --md, or --json")

@@ -17,7 +17,10 @@ from orchestrate.core.plan import Plan
 from orchestrate.views import report_model as rm
 from orchestrate.views.attempts import NO_TOKENS, AttemptView, CheckRound, InvocationView
 from orchestrate.views.cost import CostLine, build_costs
+from orchestrate.views.figures import first_line
+from orchestrate.views.reasons import conflicting_features, parked_words
 from orchestrate.views.report_markdown import render_markdown
+from orchestrate.views.rows import is_cut_off, reason_of
 from orchestrate.views.run import ENDED, FeatureView, RunView, build_view
 from orchestrate.views.summary import next_steps
 from orchestrate.views.timeline import Timeline, build_timeline
@@ -25,22 +28,32 @@ from orchestrate.views.timeline import Timeline, build_timeline
 __all__ = ["build_report", "render_json", "render_markdown", "report_of"]
 
 
-def build_report(events: Iterable[ev.Event], plan: Plan, *, now: float, parallel: int | None = None) -> rm.Report:
-    """Events of one run, in order, and its plan → report. now: Unix seconds. parallel: slots of the run, if known."""
-    return report_of(build_view(plan, events), now=now, parallel=parallel)
+def build_report(
+    events: Iterable[ev.Event],
+    plan: Plan,
+    *,
+    now: float,
+    parallel: int | None = None,
+    is_driven: bool | None = None,
+) -> rm.Report:
+    """Events of one run, in order, and its plan → report. now: Unix seconds. parallel: slots of the run, if known.
+    is_driven: an engine is at it right now; None: not known."""
+    return report_of(build_view(plan, events), now=now, parallel=parallel, is_driven=is_driven)
 
 
-def report_of(view: RunView, *, now: float, parallel: int | None = None) -> rm.Report:
+def report_of(view: RunView, *, now: float, parallel: int | None = None, is_driven: bool | None = None) -> rm.Report:
     """The same from a view that was kept up to date."""
     known = parallel or max((engine.parallel for engine in view.engines), default=0)
-    timeline = build_timeline(view, now=now, parallel=known or None)
+    seen = view.seen_at(now, is_driven=is_driven is not False)
+    timeline = build_timeline(view, now=seen, parallel=known or None)
     costs = build_costs(view)
-    end = view.ended_at if view.ended_at is not None else max(now, view.last_at)
-    features = tuple(_feature(view, feature, end) for feature in view.features.values())
+    is_at_work = is_driven is not False
+    end = view.ended_at if view.ended_at is not None else seen
+    features = tuple(_feature(view, feature, end, is_driven=is_at_work) for feature in view.features.values())
     return rm.Report(
         schema="orchestrate/report/v1",
         generated_at=_moment(now),
-        run=_run(view),
+        run=_run(view, is_driven=is_at_work),
         totals=_totals(view, costs.total, costs.lost),
         time=_time(timeline),
         plan=_plan(view.plan),
@@ -60,7 +73,7 @@ def report_of(view: RunView, *, now: float, parallel: int | None = None) -> rm.R
         warnings=tuple(
             rm.WarningReport(_moment(warning.at), warning.feature, warning.message) for warning in view.warnings
         ),
-        next=next_steps(view, is_driven=None),
+        next=next_steps(view, is_driven=is_driven),
     )
 
 
@@ -119,7 +132,7 @@ def _spent(invocations: Iterable[InvocationView]) -> rm.Spent:
 # ── the run ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _run(view: RunView) -> rm.RunReport:
+def _run(view: RunView, *, is_driven: bool) -> rm.RunReport:
     return rm.RunReport(
         id=view.run,
         project=view.project,
@@ -133,6 +146,7 @@ def _run(view: RunView) -> rm.RunReport:
         tip=view.tip,
         version=view.version,
         engines=tuple(rm.EngineReport(_moment(e.at), e.pid, e.host, e.version) for e in view.engines),
+        broken_off=view.status == "running" and not is_driven,
     )
 
 
@@ -148,6 +162,8 @@ def _totals(view: RunView, total: CostLine, lost: int) -> rm.Totals:
         reworks=view.reworks,
         lost_invocations=lost,
         spent=_spent_on(total),
+        live_cost_usd=_round(view.live_cost_usd, 6),
+        live_tokens=_tokens(view.live_tokens),
     )
 
 
@@ -180,11 +196,12 @@ def _branches(view: RunView) -> tuple[str, ...]:
 # ── features ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _feature(view: RunView, feature: FeatureView, end: float) -> rm.FeatureReport:
+def _feature(view: RunView, feature: FeatureView, end: float, *, is_driven: bool) -> rm.FeatureReport:
     planned = view.plan.features[feature.id]
     last = feature.attempt or AttemptView(feature.id, 0, 0.0)
     invocations = [invocation for attempt in feature.attempts for invocation in attempt.invocations]
     estimate = planned.estimate
+    why = _why(view, feature)
     return rm.FeatureReport(
         id=feature.id,
         name=planned.name,
@@ -199,7 +216,7 @@ def _feature(view: RunView, feature: FeatureView, end: float) -> rm.FeatureRepor
         status=feature.status,
         success=feature.status == "integrated",
         outcome=feature.outcome,
-        why=_why(view, feature),
+        why=why,
         tries=feature.tries,
         max_attempts=planned.max_attempts,
         reworks=feature.reworks,
@@ -213,7 +230,11 @@ def _feature(view: RunView, feature: FeatureView, end: float) -> rm.FeatureRepor
         merged=last.merged,
         session=last.invocations[-1].started.session if last.invocations else "",
         said=next((i.finished.said for i in reversed(invocations) if i.finished and i.finished.said), ""),
-        attempts=tuple(_attempt(view, attempt, end) for attempt in feature.attempts),
+        attempts=tuple(_attempt(view, attempt, end, is_driven=is_driven) for attempt in feature.attempts),
+        reason=_reason(view, feature) or first_line(why),
+        conflicts_with=conflicting_features(view, feature),
+        cut_off=is_cut_off(view, feature, is_driven=is_driven),
+        live_cost_usd=_round(last.live_cost_usd, 6),
     )
 
 
@@ -229,7 +250,15 @@ def _why(view: RunView, feature: FeatureView) -> str:
     return feature.why
 
 
-def _attempt(view: RunView, attempt: AttemptView, end: float) -> rm.AttemptReport:
+def _reason(view: RunView, feature: FeatureView) -> str:
+    """In one line, where more can be said than why."""
+    if feature.status in ENDED:
+        return reason_of(view, feature)
+    attempt = feature.attempt
+    return parked_words(attempt) if attempt is not None and attempt.parked else ""
+
+
+def _attempt(view: RunView, attempt: AttemptView, end: float, *, is_driven: bool) -> rm.AttemptReport:
     ended = attempt.ended
     sealed = attempt.sealed
     return rm.AttemptReport(
@@ -263,7 +292,7 @@ def _attempt(view: RunView, attempt: AttemptView, end: float) -> rm.AttemptRepor
         conflicts=attempt.merge.paths if attempt.merge else (),
         problems=(*([attempt.problem.why] if attempt.problem else []), *attempt.losses),
         rounds=tuple(_check_round(each) for each in attempt.rounds),
-        invocations=tuple(_invocation(invocation) for invocation in attempt.invocations),
+        invocations=tuple(_invocation(each, is_driven=is_driven) for each in attempt.invocations),
         artifacts=_artifacts(attempt),
         spans=tuple(
             rm.SpanReport(
@@ -290,8 +319,9 @@ def _check_round(each: CheckRound) -> rm.RoundReport:
     )
 
 
-def _invocation(invocation: InvocationView) -> rm.InvocationReport:
+def _invocation(invocation: InvocationView, *, is_driven: bool) -> rm.InvocationReport:
     started, finished = invocation.started, invocation.finished
+    lost = invocation.lost or ("" if finished or is_driven else "its engine died")
     return rm.InvocationReport(
         number=started.invocation,
         phase=started.phase,
@@ -299,8 +329,8 @@ def _invocation(invocation: InvocationView) -> rm.InvocationReport:
         resumed=started.resume,
         started_at=_moment(started.at),
         ended_at=_moment_if(finished.at if finished else None),
-        end=finished.end if finished else "lost" if invocation.lost else "running",
-        why=finished.why if finished else invocation.lost,
+        end=finished.end if finished else "lost" if lost else "running",
+        why=finished.why if finished else lost,
         said=finished.said if finished else "",
         exit_code=finished.exit_code if finished else None,
         model=finished.model if finished else "",

@@ -6,9 +6,11 @@ Invariant: no text of an agent, a check or a user can end a table, a fence or a 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from orchestrate.views.figures import count_of, first_line, render_duration, render_money, render_tokens, shorten
+from orchestrate.views.figures import count_of, render_duration, render_money, render_tokens, shorten
+from orchestrate.views.reasons import parse_setup_failure
 from orchestrate.views.report_model import AttemptReport, CheckReport, FeatureReport, Report, RoundReport, Spent
 from orchestrate.views.run import Status
 from orchestrate.views.text import clean, clean_block
@@ -39,7 +41,7 @@ TAIL_LIMIT = 6000
 def render_markdown(report: Report) -> str:
     """GitHub-flavoured Markdown. https://github.github.com/gfm/"""
     parts: list[Iterable[str]] = [
-        [f"# Run {report.run.id} of {escape(report.run.project)}: {report.run.status}"],
+        [f"# Run {report.run.id} of {escape(report.run.project)}: {_run_word(report)}"],
         _summary(report),
         _next(report),
         _overview(report),
@@ -93,8 +95,17 @@ def _tail(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"… {text[-limit:]}"
 
 
-def _money(spent: Spent) -> str:
-    return render_money(spent.cost_usd, estimated=spent.estimated_usd > 0)
+def _money(spent: Spent, live_usd: float = 0.0) -> str:
+    return render_money(spent.cost_usd + live_usd, estimated=spent.estimated_usd > 0)
+
+
+def _run_word(report: Report) -> str:
+    return "broken off" if report.run.broken_off else report.run.status
+
+
+def _standing(feature: FeatureReport) -> tuple[str, str]:
+    """Symbol and word."""
+    return ("⊘", "cut off") if feature.cut_off else (SYMBOLS[feature.status], _word(feature.status))
 
 
 # ── parts ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -104,27 +115,29 @@ def _summary(report: Report) -> Iterable[str]:
     totals, time, run = report.totals, report.time, report.run
     are = "is" if totals.integrated == 1 else "are"
     sentence = f"**{totals.integrated} of {count_of(totals.features, 'feature')} {are} integrated.**"
-    others = [
-        f"{count} {_word(status)}" for status, count in totals.by_status.items() if status != "integrated" and count
-    ]
+    standings = Counter(_standing(feature)[1] for feature in report.features if not feature.success)
+    others = [f"{count} {word}" for word, count in standings.items()]
     if others:
         sentence += f" The others: {', '.join(others)}."
     if run.status in ("limit", "interrupted", "halted"):
         sentence += f" The run ended early: {escape(run.why)}."
     yield sentence
     spent = totals.spent
-    took = "has taken" if run.ended_at is None else "took"
+    took = "has taken" if run.ended_at is None and not run.broken_off else "took"
     facts = f"It {took} {render_duration(time.wall_s)}"
     if time.down_s:
         facts += f" (of it {render_duration(time.down_s)} without an engine)"
     facts += (
         f"; one worker would have needed {render_duration(time.sequential_s)},"
         f" and no order of work with {time.parallel} at once could have beaten {render_duration(time.bound_s)}."
-        f" It cost {render_money(spent.cost_usd)}"
+        f" It cost {render_money(spent.cost_usd + totals.live_cost_usd)}"
     )
+    if totals.live_cost_usd:
+        facts += f" so far (of it {render_money(totals.live_cost_usd)} by agents that have not ended)"
     if spent.estimated_usd:
         facts += f" (of it {render_money(spent.estimated_usd)} estimated)"
-    facts += f" for {render_tokens(spent.tokens.total)} tokens in {count_of(spent.invocations, 'invocation')}."
+    tokens = render_tokens(spent.tokens.total + totals.live_tokens.total)
+    facts += f" for {tokens} tokens in {count_of(spent.invocations, 'invocation')}."
     if totals.lost_invocations:
         lost = count_of(totals.lost_invocations, "invocation")
         facts += f" What {lost} cost is unknown: the engine was stopped meanwhile."
@@ -149,11 +162,11 @@ def _overview(report: Report) -> Iterable[str]:
             (
                 escape(feature.id),
                 str(feature.wave),
-                f"{SYMBOLS[feature.status]} {_word(feature.status)}",
+                " ".join(_standing(feature)),
                 f"{feature.tries}/{feature.max_attempts}",
                 render_duration(feature.busy_s) if feature.attempts else "",
-                _money(feature.spent) if feature.attempts else "",
-                escape(shorten(first_line(feature.why), WHY_WIDTH)),
+                _money(feature.spent, feature.live_cost_usd) if feature.attempts else "",
+                escape(shorten(feature.reason, WHY_WIDTH)),
             )
             for feature in report.features
         ],
@@ -177,11 +190,12 @@ def _troubles(report: Report) -> Iterable[str]:
 
 def _trouble(feature: FeatureReport) -> Iterable[str]:
     yield f"### {escape(feature.id)}: {_word(feature.status)}"
-    if feature.why:
-        yield f"{escape(first_line(feature.why))}"
     last = feature.attempts[-1]
     if last.conflicts:
-        yield f"Conflicts in {', '.join(code(path) for path in last.conflicts)}."
+        yield from _conflict(feature, last)
+    elif feature.reason:
+        yield escape(feature.reason)
+    yield from _failed_setup(last)
     if last.change and last.change.out_of_scope:
         yield f"Changed outside its scope: {', '.join(code(path) for path in last.change.out_of_scope)}."
     if last.denials:
@@ -193,6 +207,24 @@ def _trouble(feature: FeatureReport) -> Iterable[str]:
         yield fenced(shorten(feature.said, SAID_LIMIT))
     if last.branch:
         yield f"Its work is kept in {code(last.branch)} at {code(last.head[:10])}."
+
+
+def _conflict(feature: FeatureReport, last: AttemptReport) -> Iterable[str]:
+    others = f" with {' or '.join(escape(other) for other in feature.conflicts_with)}" if feature.conflicts_with else ""
+    yield f"Conflicts in {', '.join(code(path) for path in last.conflicts)}{others}."
+    need = code(feature.conflicts_with[0]) if len(feature.conflicts_with) == 1 else "the other one"
+    yield (
+        f"To keep it from happening, let it depend on {need} ({code('depends_on')})."
+        f" To resolve it, merge {code(last.branch)} by hand."
+    )
+
+
+def _failed_setup(last: AttemptReport) -> Iterable[str]:
+    """What the command printed; which one it was is in the reason."""
+    if not last.invocations:
+        for problem in last.problems:
+            if output := parse_setup_failure(problem).output.strip():
+                yield fenced(_tail(output, TAIL_LIMIT))
 
 
 def _failed_checks(last: RoundReport) -> Iterable[str]:
@@ -276,8 +308,8 @@ def _graph(report: Report) -> Iterable[str]:
     names = {symbol: f"s{number}" for number, symbol in enumerate(_COLOURS)}
     lines = ["```mermaid", "graph LR"]
     for feature in report.features:
-        symbol = SYMBOLS[feature.status]
-        label = f"{feature.id}<br/>{symbol} {_word(feature.status)}"  # ids have no character that could end a label
+        symbol, word = _standing(feature)
+        label = f"{feature.id}<br/>{symbol} {word}"  # ids have no character that could end a label
         lines.append(f'  {node[feature.id]}["{label}"]:::{names[symbol]}')
     lines += [f"  {node[need]} --> {node[f.id]}" for f in report.features for need in f.depends_on]
     lines += [f"  classDef {names[symbol]} fill:{colour},color:#000" for symbol, colour in _COLOURS.items()]
@@ -285,7 +317,7 @@ def _graph(report: Report) -> Iterable[str]:
 
 
 def _attempts(report: Report) -> Iterable[str]:
-    rows = [_attempt_row(feature.id, attempt) for feature in report.features for attempt in feature.attempts]
+    rows = [_attempt_row(feature, attempt) for feature in report.features for attempt in feature.attempts]
     if rows:
         yield "## Attempts"
         yield _table(
@@ -295,19 +327,20 @@ def _attempts(report: Report) -> Iterable[str]:
         )
 
 
-def _attempt_row(feature: str, attempt: AttemptReport) -> tuple[str, ...]:
+def _attempt_row(feature: FeatureReport, attempt: AttemptReport) -> tuple[str, ...]:
     spent_s = attempt.durations_s
     change = attempt.change
+    is_open = attempt.outcome is None
     return (
-        escape(feature),
+        escape(feature.id),
         str(attempt.number),
-        _word(attempt.outcome or "under way"),
+        _word(attempt.outcome or ("cut off" if feature.cut_off else "under way")),
         render_duration(spent_s["setup"]),
         render_duration(spent_s["agent"]),
         render_duration(spent_s["sealing"] + spent_s["checks"]),
         render_duration(spent_s["queued"] + spent_s["paused"]),
         render_duration(spent_s["merging"] + spent_s["merge_checks"]),
-        _money(attempt.spent),
+        _money(attempt.spent, feature.live_cost_usd if is_open else 0.0),
         f"{count_of(change.files, 'file')} +{change.insertions} −{change.deletions}" if change else "",
         code(attempt.branch),
     )

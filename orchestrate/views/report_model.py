@@ -62,7 +62,8 @@ class EngineReport:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """The run itself. base, tip: commit ids where it started and where its integration branch stands."""
+    """The run itself. base, tip: commit ids where it started and where its integration branch stands. broken_off: it
+    has not ended, and no engine is at it."""
 
     id: str
     project: str
@@ -76,12 +77,14 @@ class RunReport:
     tip: str
     version: str
     engines: tuple[EngineReport, ...]
+    broken_off: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
     """Counts of features. unsuccessful: ended otherwise than integrated; unfinished: not ended, or never started.
-    lost_invocations: agents that died with their engine; what they cost is unknown and in no figure here."""
+    lost_invocations: agents that died with their engine; what they cost is unknown and in no figure here.
+    live_*: what agents at work say that they have used so far; not part of `spent`."""
 
     features: int
     integrated: int
@@ -92,6 +95,8 @@ class Totals:
     reworks: int
     lost_invocations: int
     spent: Spent
+    live_cost_usd: float
+    live_tokens: TokenCount
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +253,9 @@ class AttemptReport:
 @dataclass(frozen=True, slots=True)
 class FeatureReport:
     """One feature, also when it never started. outcome: of its last attempt that ended. branch, base, head, session,
-    said: of its last attempt. wave: 1 is the first. tries: attempts that count against max_attempts."""
+    said: of its last attempt. wave: 1 is the first. tries: attempts that count against max_attempts. reason: why in one
+    line, with what a failed command said last and what ends a conflict. conflicts_with: integrated features that may be
+    the other side of its conflict. cut_off: it was at work when its engine died. live_cost_usd: as in the totals."""
 
     id: str
     name: str
@@ -278,6 +285,10 @@ class FeatureReport:
     session: str
     said: str
     attempts: tuple[AttemptReport, ...]
+    reason: str
+    conflicts_with: tuple[str, ...]
+    cut_off: bool
+    live_cost_usd: float
 
 
 @dataclass(frozen=True, slots=True)

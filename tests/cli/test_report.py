@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.support.logs import RUN, failed_and_skipped
+from orchestrate.engine.lock import acquire, this_process
+from tests.support.logs import RUN, SCENARIOS, failed_and_skipped
 from tests.support.statedir import Recording
 
 
@@ -35,3 +36,14 @@ def test_one_form_at_a_time(recording: Recording) -> None:
     answer = recording.ask("report", "--json", "--md")
     assert answer.code == 2
     assert answer.json["error"]["message"] == "--json and --md contradict each other"
+
+
+def test_a_run_that_nobody_drives_broke_off(recording: Recording) -> None:
+    scenario = SCENARIOS["under_way"]()
+    recording.store_scenario(scenario)
+    text = recording.ask("report", "--md").out
+    assert text.startswith(f"# Run {RUN} of shop: broken off\n")
+    assert "- `orchestrate run --resume`: " in text
+    assert recording.ask("report", "--json").json["run"]["broken_off"] is True
+    with acquire(recording.state.engine_lock, this_process(run=RUN, command="orchestrate run", since=1.0)):
+        assert recording.ask("report", "--json").json["run"]["broken_off"] is False

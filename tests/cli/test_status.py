@@ -9,7 +9,7 @@ import pytest
 
 from orchestrate.core import events as ev
 from orchestrate.engine.lock import acquire, this_process
-from tests.support.logs import BRANCH, RUN, Scenario, failed_and_skipped, happy_diamond, limit
+from tests.support.logs import BRANCH, RUN, SCENARIOS, Scenario, failed_and_skipped, happy_diamond, limit
 from tests.support.statedir import Recording
 
 OTHER = "20261120-080000-00aa"
@@ -57,6 +57,13 @@ def test_nobody_drives_a_run_that_has_not_ended(recording: Recording) -> None:
     assert answer.out.startswith(f"run {RUN} broke off: 0 of 4 features")
     assert "next    orchestrate run --resume" in answer.out
     assert recording.ask("status", "--json").json["status"] == "broken_off"
+
+
+def test_what_was_at_work_is_cut_off_and_its_time_stands_still(recording: Recording) -> None:
+    recording.store_scenario(SCENARIOS["under_way"]())
+    api = next(line for line in recording.ask("status").out.splitlines() if "⊘ cut off" in line and " api " in line)
+    assert "0:03" in api
+    assert "working" not in api
 
 
 def test_the_engine_is_named_while_it_lives(recording: Recording) -> None:

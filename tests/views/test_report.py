@@ -348,3 +348,56 @@ def test_code_ends_neither_itself_nor_its_cell(text: str) -> None:
     found = tokens_of(f"| a | b |\n| --- | --- |\n| {code(text)} | end |\n")
     assert [token.content for token in found if token.type == "inline"][-1] == "end"
     assert not {token.type for token in found} & {"html_inline", "link_open", "image", "em_open", "strong_open"}
+
+
+def test_a_run_that_broke_off_says_so_and_stands_still() -> None:
+    scenario = SCENARIOS["under_way"]()
+    later = scenario.end + 5000.0
+    report = build_report(scenario.events, scenario.plan, now=later, is_driven=False)
+    VALIDATOR.validate(json.loads(render_json(report)))
+    api = feature(report, "api")
+    assert (report.run.status, report.run.broken_off, api.cut_off) == ("running", True, True)
+    assert (api.attempts[0].invocations[0].end, api.attempts[0].invocations[0].why) == ("lost", "its engine died")
+    assert report.time.wall_s == build_report(scenario.events, scenario.plan, now=scenario.end).time.wall_s
+    assert [step.command for step in report.next] == ["orchestrate run --resume"]
+    text = render_markdown(report)
+    assert text.startswith(f"# Run {logs.RUN} of shop: broken off\n")
+    assert "| api | 2 | ⊘ cut off |" in text
+    assert "| api | 1 | cut off |" in text
+    assert "It took 1:02;" in text
+
+
+def test_a_live_report_counts_what_agents_at_work_have_used() -> None:
+    scenario = SCENARIOS["under_way"]()
+    api = next(e.attempt for e in scenario.events if isinstance(e, ev.InvocationStarted) and e.feature == "api")
+    used = ev.InvocationProgressed(scenario.end, "api", api, 1, "Edit api.py", 2, ev.Tokens(100), 0.07)
+    report = build_report([*scenario.events, used], scenario.plan, now=scenario.end, is_driven=True)
+    assert (report.totals.live_cost_usd, feature(report, "api").live_cost_usd) == (0.07, 0.07)
+    assert report.totals.spent.cost_usd == 0.25
+    text = render_markdown(report)
+    assert "It cost $0.32 so far (of it $0.07 by agents that have not ended) for" in text
+    assert "| api | 2 | ◐ working | 1/2 | 0:03 | $0.07 |" in text
+    assert "| api | 1 | under way | 0:02 | 0:01 | 0:00 | 0:00 | 0:00 | $0.07 |" in text
+
+
+def test_a_conflict_is_told_with_the_other_side_and_the_remedy() -> None:
+    report = report_of("conflict")
+    web = feature(report, "web")
+    assert web.conflicts_with == ("api",)
+    text = render_markdown(report)
+    assert "Conflicts in `app.py`, `` we`ird\\|.py `` with api." in text
+    assert f"let it depend on `api` (`depends_on`). To resolve it, merge `{web.branch}` by hand." in text
+
+
+def test_a_failed_setup_is_told_with_its_output() -> None:
+    t = Teller(a_plan(("api",)))
+    t.begin()
+    t.start("api")
+    why = "npm ci (exit code 1)\nnpm ERR! code E404\nnpm ERR! not found"
+    t.tell(ev.WorktreeFailed(t.now, "api", 1, "setup", why))
+    t.conclude("api", "failed", why)
+    t.end("incomplete")
+    report = build_report(t.events, t.plan, now=t.now)
+    assert feature(report, "api").reason == "setup failed: npm ci (exit code 1): npm ERR! not found"
+    text = render_markdown(report)
+    assert "```text\nnpm ERR! code E404\nnpm ERR! not found\n```" in text
