@@ -61,9 +61,10 @@ class MergeWork(Effect):
 
 @dataclass(frozen=True, slots=True)
 class RunMergeChecks(Effect):
-    """Answers MergeChecksFinished."""
+    """also: ids of further features whose checks are due. Answers MergeChecksFinished."""
 
     commit: str
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +123,8 @@ def effects_of(run: str, event: ev.Event) -> tuple[AnyEffect, ...]:
             return (RunChecks(eid, key, head),)
         case ev.MergeStarted(head=head, onto=onto):
             return (MergeWork(eid, key, head, onto),)
-        case ev.MergeChecksStarted(commit=commit):
-            return (RunMergeChecks(eid, key, commit),)
+        case ev.MergeChecksStarted(commit=commit, also=also):
+            return (RunMergeChecks(eid, key, commit, also),)
         case ev.PublishStarted(commit=commit, onto=onto):
             return (PublishMerge(eid, key, commit, onto),)
         case ev.AttemptStopping():

@@ -206,9 +206,11 @@ class MergeStarted(DecidedAttemptEvent):
 
 @dataclass(frozen=True, slots=True)
 class MergeChecksStarted(DecidedAttemptEvent):
-    """Run the checks on the merged tree, in the integration worktree."""
+    """Run the checks on the merged tree, in the integration worktree. also: features that are in the branch already and
+    have checks of their own, which must still pass."""
 
     commit: str
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

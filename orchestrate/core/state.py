@@ -73,6 +73,8 @@ class RunState:
     """Active attempts that are to end."""
     wave_left: list[int] = field(default_factory=list)
     """Features of each wave that have not ended."""
+    standing: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Checks (name, command) that the integration branch must go on passing → the first feature there that has it."""
     unsure: str = ""
     """The feature whose publication may or may not have happened; it is merged next, as git knows."""
     open_wave: int = 0
@@ -332,6 +334,9 @@ def _end_attempt(state: RunState, f: FeatureState, a: Attempt, e: ev.AttemptEnde
     if e.outcome == "integrated":
         commit = a.published.commit if a.published else a.merge.commit if a.merge else ""
         state.integration_head = commit or state.integration_head
+        for check in state.plan.features[f.id].verify:
+            if check.when != "feature":
+                state.standing.setdefault((check.name, check.run), f.id)
         _end_feature(state, f, e.outcome, e.why)
         for dependent in state.plan.dependents[f.id]:
             d = state.features[dependent]

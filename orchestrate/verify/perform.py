@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -59,10 +60,10 @@ class VerifyPerformer:
                 case RunChecks():
                     finished = ev.ChecksFinished
                     await self._run_checks(effect.id, key, self._path_of(key), "feature", results)
-                case RunMergeChecks(commit=commit):
+                case RunMergeChecks(commit=commit, also=also):
                     finished = ev.MergeChecksFinished
                     path = await self._integration_worktree(key.run, commit)
-                    await self._run_checks(effect.id, key, path, "integration", results)
+                    await self._run_checks(effect.id, key, path, "integration", results, also)
                 case _:
                     raise TypeError(f"verify does not perform {type(effect).__name__}")
         except asyncio.CancelledError:
@@ -97,15 +98,24 @@ class VerifyPerformer:
         path: Path,
         when: Literal["feature", "integration"],
         results: list[ev.CheckResult],
+        also: Sequence[str] = (),
     ) -> None:
-        """Append to results as they come, so that what was seen survives a cancellation."""
+        """Append to results as they come, so that what was seen survives a cancellation. also: features whose checks are
+        due too; one that has run already, for whichever feature, is not run again."""
         n = effect_id.rpartition(".")[2]
-        for number, command in enumerate(_due(self._features[key.feature].verify, when)):
-            place = self._place(key, path, f"{effect_id}.{number}", f"check-{n}-{number}.log")
-            results.append(await run_check(command, place))
+        done: set[tuple[str, str]] = set()
+        for fid in (key.feature, *also):
+            for command in _due(self._features[fid].verify, when):
+                if (command.name, command.run) in done:
+                    continue
+                number = len(done)
+                done.add((command.name, command.run))
+                place = self._place(key, path, f"{effect_id}.{number}", f"check-{n}-{number}.log", of=fid)
+                result = await run_check(command, place)
+                results.append(result if fid == key.feature else replace(result, name=f"{result.name} (of {fid})"))
 
-    def _place(self, key: AttemptKey, path: Path, tag: str, file_name: str) -> Place:
-        feature = self._features.get(key.feature)
+    def _place(self, key: AttemptKey, path: Path, tag: str, file_name: str, *, of: str = "") -> Place:
+        feature = self._features.get(of or key.feature)
         own = feature.env if feature is not None else self._settings.env
         return Place(
             cwd=path,

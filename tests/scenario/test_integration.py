@@ -179,3 +179,14 @@ def test_a_publication_that_git_cannot_be_asked_about_is_given_up_in_the_end(pla
     for _ in range(4):
         book >> see(ev.EffectLost, "a") << expect(ev.MergeStarted, "a")
     book >> see(ev.EffectLost, "a") << expect(ev.AttemptEnded, "a", outcome="failed") << expect(ev.RunEnded)
+
+
+def test_what_is_in_the_branch_must_go_on_passing_its_own_checks(playbook):
+    own = Command("has a", "test -f a.txt")
+    book = playbook(replace(A, verify=(UNIT, own)), replace(CHILD, verify=()))
+    book.to("a", Stage.PUBLISHING) >> see(ev.Published, "a", commit="m1") << expect(ev.AttemptEnded, "a")
+    book.to("child", Stage.MERGING)
+    book >> see(ev.MergeFinished, "child", commit="m2", tree="t")
+    book << expect(ev.MergeChecksStarted, "child", commit="m2", also=("a",)) << quiet()
+    book >> see(ev.MergeChecksFinished, "child", ok=False, checks=(RED,))
+    book << expect(ev.AttemptEnded, "child", outcome="failed", retry=False) << expect(ev.RunEnded, status="incomplete")

@@ -144,3 +144,16 @@ def test_no_virtual_environment_and_no_credentials_are_passed_on() -> None:
     built = build_environment(environ, key=KEY)
     assert built["https_proxy"] == "p" and "PATH" in built and "PORT" not in built
     assert not built.keys() & {"VIRTUAL_ENV", "PYTHONPATH", "ANTHROPIC_API_KEY", "GIT_DIR"}
+
+
+async def test_checks_of_other_features_run_along_once_each_and_say_whose_they_are(bench: Bench) -> None:
+    unit = Command("unit", "echo unit >> log")
+    bench.feature(unit)
+    only_there = Command("draft", "false", when="feature")
+    bench.features["y"] = Feature(
+        "y", verify=(unit, Command("own", "echo $WHOSE; exit 5"), only_there), env=(("WHOSE", "y"),)
+    )
+    answer = await bench.answer(RunMergeChecks(MERGE_CHECKS.id, KEY, MERGE_CHECKS.commit, also=("y",)))
+    assert isinstance(answer, ev.MergeChecksFinished) and not answer.ok
+    assert [(c.name, c.exit_code, c.tail.strip()) for c in answer.checks] == [("unit", 0, ""), ("own (of y)", 5, "y")]
+    assert (bench.root / "integration" / "log").read_text() == "unit\n"

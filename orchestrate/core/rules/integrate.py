@@ -17,10 +17,11 @@ def integrate_next(s: RunState, _p: Policy, now: float) -> Decided:
         a = s.attempt(fid)
         if a.stopping is None and a.merge is not None:
             is_verified = a.merge.tree == a.tree and a.sealed is not None and not a.sealed.beyond
-            proven = a.proof is not None or not needs_proof(s.plan.features[fid], is_verified)
+            also = checked_along(s, s.plan.features[fid])
+            proven = a.proof is not None or not (also or needs_proof(s.plan.features[fid], is_verified))
             if proven:
                 return Decided(ev.PublishStarted(now, fid, a.number, a.n + 1, a.merge.commit, s.integration_head))
-            return Decided(ev.MergeChecksStarted(now, fid, a.number, a.n + 1, a.merge.commit))
+            return Decided(ev.MergeChecksStarted(now, fid, a.number, a.n + 1, a.merge.commit, also))
     if not s.mergeable or any(s.stages[stage] for stage in INTEGRATING) or s.stop == "cancel":
         return NOTHING
     fid = s.unsure if s.unsure and s.features[s.unsure].active else s.mergeable[0][2]
@@ -33,6 +34,12 @@ def integrate_next(s: RunState, _p: Policy, now: float) -> Decided:
         why = said or "its merge was lost, or overtaken by somebody else, again and again"
         return Decided(ev.AttemptEnded(now, fid, a.number, a.n + 1, "failed", why))
     return Decided(ev.MergeStarted(now, fid, a.number, a.n + 1, a.head, s.integration_head))
+
+
+def checked_along(s: RunState, f: Feature) -> tuple[str, ...]:
+    """Features in the branch with checks that `f` has not: its merge must not break them. In order of arrival."""
+    own = {(c.name, c.run) for c in f.verify if c.when != "feature"}
+    return tuple(dict.fromkeys(fid for check, fid in s.standing.items() if check not in own))
 
 
 def needs_proof(f: Feature, tree_is_verified: bool) -> bool:
