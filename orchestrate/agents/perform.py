@@ -43,7 +43,7 @@ class WorktreeGoneError(OrchestrateError):
 class AgentPerformer:
     """See ports.Performer.
 
-    environ: the environment of the engine, of which agents see a whitelist. port_variables: such as PORT, by attempt.
+    environ: the environment of the engine, of which agents see a whitelist. variables: such as PORT, by attempt.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class AgentPerformer:
         *,
         features: Mapping[str, Feature],
         brief_of: Callable[[RunAgent], Brief],
-        port_variables: Callable[[AttemptKey], Mapping[str, str]],
+        variables: Callable[[AttemptKey], Mapping[str, str]],
         environ: Mapping[str, str],
         redactor: Redactor,
         clock: Clock,
@@ -60,7 +60,7 @@ class AgentPerformer:
         self._settings = settings
         self._features = features
         self._brief_of = brief_of
-        self._port_variables = port_variables
+        self._variables = variables
         self._environ = environ
         self._redactor = redactor
         self._clock = clock
@@ -162,10 +162,10 @@ class AgentPerformer:
         if feature.agent == "scripted":
             # Not beside the script: that may lie in the user's checkout.
             environment["ORCHESTRATE_SCRIPTED_STATE"] = str(self._settings.artifacts / "scripted-sessions")
+        environment |= dict(feature.env)
         return {
             **environment,
-            **dict(feature.env),
-            **self._port_variables(key),
+            **after_git_settings(environment, self._variables(key)),
             "ORCHESTRATE_RUN": key.run,
             "ORCHESTRATE_FEATURE": key.feature,
             "ORCHESTRATE_ATTEMPT": str(key.attempt),
@@ -225,6 +225,19 @@ def scripted_command(script: str) -> tuple[str, ...]:
             "the scripted agent has no script", hint="set `scripted.script`; see docs/scripted-agent.md"
         )
     return (sys.executable, "-P", "-m", "orchestrate.agents.scripted", "--script", script)
+
+
+def after_git_settings(environment: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+    """`more` with its settings for git numbered behind those that the environment holds, of which none is lost.
+    https://git-scm.com/docs/git-config#Documentation/git-config.txt-GITCONFIGCOUNT"""
+    said = environment.get("GIT_CONFIG_COUNT", "")
+    first = int(said) if said.isdecimal() else 0
+    out = {name: value for name, value in more.items() if not name.startswith("GIT_CONFIG_")}
+    count = int(more.get("GIT_CONFIG_COUNT", "0"))
+    for number in range(count):
+        for part in ("KEY", "VALUE"):
+            out[f"GIT_CONFIG_{part}_{first + number}"] = more[f"GIT_CONFIG_{part}_{number}"]
+    return {**out, "GIT_CONFIG_COUNT": str(first + count)} if count else out
 
 
 def find_program(name: str, environment: Mapping[str, str]) -> str:

@@ -336,7 +336,7 @@ class _Session:
         )  # fmt: skip
         agent = AgentPerformer(
             agents, features=features, brief_of=self._memory.brief_of,
-            port_variables=lambda key: _port_variables(git.port_of(key)),
+            variables=lambda key: {**_port_variables(git.port_of(key)), **git.variables_of(key)},
             environ=order.environ, redactor=redactor, clock=self._clock,
         )  # fmt: skip
         performers: dict[type[fx.Effect], Performer] = {

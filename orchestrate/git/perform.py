@@ -21,7 +21,8 @@ from orchestrate.ports import Clock, Emit
 from .changes import SealRefused, Work, seal
 from .checkpoint import keep
 from .integrate import IntegrationBranch
-from .link import integration_key
+from .leftovers import set_aside, variables_for
+from .link import find_link, integration_key
 from .merges import MergeConflict, join_commits
 from .portblocks import PortBlocks
 from .repository import Repository
@@ -60,6 +61,7 @@ class GitPerformer:
         self._worktrees = Worktrees(repository, settings)
         self._ports = PortBlocks(settings.ports_first, settings.ports_count, ports_held)
         self._branches: dict[str, IntegrationBranch] = {}
+        self._leftovers_said: set[tuple[str, ...]] = set()
 
     def port_of(self, key: AttemptKey) -> int:
         """First port of the attempt's block; 0 without one."""
@@ -68,6 +70,11 @@ class GitPerformer:
     def path_of(self, key: AttemptKey) -> Path:
         """Where the attempt's worktree lies, or would."""
         return self._worktrees.path_of(key)
+
+    def variables_of(self, key: AttemptKey) -> dict[str, str]:
+        """What git needs to be told in the attempt's worktree, whoever runs it there."""
+        link = find_link(self._repository.common_dir, self.path_of(key))
+        return variables_for(link) if link else {}
 
     async def perform(self, effect: AnyEffect, emit: Emit) -> None:
         match effect:
@@ -90,6 +97,8 @@ class GitPerformer:
         if is_new:
             if why := await self._run_setup(integration_key(run), path):
                 raise OrchestrateError(f"setup of the integration worktree failed: {why}")
+            # Else the next checkout would clear it away as files that no commit holds.
+            await uncut(self._set_aside(path))
             self._worktrees.finish_merge_checkout(path)
         return path
 
@@ -113,13 +122,33 @@ class GitPerformer:
         self._warn(key, notices, emit)
         port, path = self._ports.take(key), self._worktrees.path_of(key)
         try:
-            if why := await self._run_setup(key, path):
-                return failed("setup", why)
+            why = await self._run_setup(key, path)
         except asyncio.CancelledError:
-            return failed("setup", INTERRUPTED)
+            why = INTERRUPTED
+        try:
+            if self._features[key.feature].setup:
+                # Also after a failure: what is kept then needs no copy of it either.
+                self._say_leftovers(key, await uncut(self._set_aside(path)), emit)
+        except (OrchestrateError, OSError) as problem:
+            why = why or f"what setup left cannot be told: {problem}"
+        if why:
+            return failed("setup", why)
         at = self._clock.now()
         branch = self._worktrees.branch_of(key)
         return ev.WorktreePrepared(at, key.feature, key.attempt, base, branch, str(path), port, at - started)
+
+    async def _set_aside(self, path: Path) -> tuple[str, ...]:
+        _, link = self._worktrees.inside(path)
+        return await set_aside(self._repository, link)
+
+    def _say_leftovers(self, key: AttemptKey, paths: tuple[str, ...], emit: Emit) -> None:
+        """Once for all features that are set up alike."""
+        if not paths or paths in self._leftovers_said:
+            return
+        self._leftovers_said.add(paths)
+        shown = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+        words = f"setup leaves {shown}, which git does not ignore: kept out of every commit; add to .gitignore"
+        self._warn(key, (words,), emit)
 
     async def _seal(self, effect: SealWork, emit: Emit) -> ev.WorkSealed:
         key, started = effect.key, self._clock.now()

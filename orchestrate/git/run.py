@@ -75,6 +75,9 @@ _TRANSIENT = re.compile(
 
 RETRY_AFTER_S = 0.15
 
+EXCLUDES, EXCLUDES_SETTING = "orchestrate-excludes", "core.excludesFile"
+"""File in the entry of a worktree, in the form of .gitignore: counts as ignored there, whoever asks through `at`."""
+
 FALLBACK_NAME, FALLBACK_EMAIL = "orchestrate", "orchestrate@localhost"
 
 
@@ -96,8 +99,16 @@ class Git:
 
     def at(self, path: Path, admin: Path) -> Git:
         """For a linked worktree. Both directories are pinned, so that git cannot walk up into the user's checkout when
-        an agent has removed or replaced the worktree's `.git` file."""
-        return Git(path, {**self.env, "GIT_DIR": str(admin), "GIT_WORK_TREE": str(path)})
+        an agent has removed or replaced the worktree's `.git` file. What its EXCLUDES name counts as ignored."""
+        inside = Git(path, {**self.env, "GIT_DIR": str(admin), "GIT_WORK_TREE": str(path)})
+        excludes = admin / EXCLUDES
+        return inside.with_setting(EXCLUDES_SETTING, str(excludes)) if excludes.exists() else inside
+
+    def with_setting(self, name: str, value: str) -> Git:
+        """One more setting, which wins over the same one in any file."""
+        number = int(self.env.get("GIT_CONFIG_COUNT", "0"))
+        more = {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+        return self.with_variables(GIT_CONFIG_COUNT=str(number + 1), **more)
 
     def with_variables(self, **variables: str) -> Git:
         return replace(self, env={**self.env, **variables})

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from orchestrate import process
-from orchestrate.agents.perform import AgentPerformer
+from orchestrate.agents.perform import AgentPerformer, after_git_settings
 from orchestrate.agents.settings import AgentSettings, ClaudeSettings, ScriptedSettings
 from orchestrate.core import events as ev
 from orchestrate.core.brief import Brief
@@ -78,7 +78,7 @@ class Desk:
             replace(settings, **self.settings),
             features={"auth": self.feature},
             brief_of=lambda effect: Brief("auth", "Sign-in", self.feature.prompt, phase=effect.phase),
-            port_variables=lambda _: {"PORT": "41000", "ORCHESTRATE_PORT": "41000"},
+            variables=lambda _: {"PORT": "41000", "ORCHESTRATE_PORT": "41000"},
             environ={**os.environ, "MY_TOKEN": SECRET, "UNRELATED": "x"},
             redactor=Redactor({"MY_TOKEN": SECRET}),
             clock=Clock(),
@@ -313,3 +313,15 @@ async def test_claude_is_started_as_configured(desk: Desk) -> None:
     assert f"MY_TOKEN={SECRET}" in environment
     assert "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS=1" in environment
     assert "UNRELATED" not in environment
+
+
+def test_settings_for_git_come_behind_those_that_the_user_gives() -> None:
+    ours = {"PORT": "1", "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.excludesFile", "GIT_CONFIG_VALUE_0": "/x"}
+    assert after_git_settings({}, ours) == ours
+    assert after_git_settings({"GIT_CONFIG_COUNT": "2"}, ours) == {
+        "PORT": "1",
+        "GIT_CONFIG_COUNT": "3",
+        "GIT_CONFIG_KEY_2": "core.excludesFile",
+        "GIT_CONFIG_VALUE_2": "/x",
+    }
+    assert after_git_settings({"GIT_CONFIG_COUNT": "2"}, {"PORT": "1"}) == {"PORT": "1"}

@@ -34,7 +34,8 @@ class SteadyClock:
 
 @dataclass
 class World:
-    """repo: the user's. setup_runs: worktrees in which setup was run; setup_answer: what it says."""
+    """repo: the user's. setup_runs: worktrees in which setup was run; setup_answer: what it says;
+    setup_files: what it leaves behind."""
 
     repo: Repo
     repository: Repository
@@ -43,6 +44,7 @@ class World:
     bases: dict[AttemptKey, str] = field(default_factory=dict)
     setup_runs: list[tuple[AttemptKey, Path]] = field(default_factory=list)
     setup_answer: str = ""
+    setup_files: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.performer = self.restarted()
@@ -52,6 +54,7 @@ class World:
 
         async def run_setup(key: AttemptKey, path: Path) -> str:
             self.setup_runs.append((key, path))
+            self.repo.write(self.setup_files, path)
             return self.setup_answer
 
         self.performer = GitPerformer(
