@@ -23,9 +23,11 @@ from orchestrate.views.figures import (
     render_tokens,
     shorten,
 )
+from orchestrate.views.reasons import again_words, conflict_words, failing_words, parse_setup_failure
 
 QUIET_S = 30.0
 """Seconds between two lines of one feature's progress."""
+SETUP_WIDTH = 240
 WHY_WIDTH = 160
 """Characters of a reason in one line; the report has it whole."""
 
@@ -46,7 +48,7 @@ _ENDS: dict[ev.InvocationEnd, str] = {
     "done": "agent says it is done",
     "incomplete": "agent stopped at its own limit of turns or money",
     "denied": "agent was not allowed something it needed",
-    "transient": "the agent's service failed",
+    "transient": "service failing",
     "limit": "the account's usage limit is reached",
     "auth": "the agent is not signed in, or not paid for",
     "config": "the agent refused to start",
@@ -89,9 +91,21 @@ class Narrator:
     _cost_usd: dict[str, float] = field(default_factory=dict)
     _estimated: set[str] = field(default_factory=set)
     _sealed: dict[str, ev.WorkSealed] = field(default_factory=dict)
+    _reasons: dict[str, str] = field(default_factory=dict)
+    """What is better said of an attempt's end than its `why`."""
+    _failures: dict[str, int] = field(default_factory=dict)
+    """How often in a row the service failed the feature's agent."""
+    _at_work: set[str] = field(default_factory=set)
+    _down_s: float = 0.0
+    _last_at: float = 0.0
 
     def tell(self, event: ev.Event) -> Line | None:
         """The line of this event; None when it is nothing a person waits for."""
+        line = self._tell(event)
+        self._last_at = max(self._last_at, event.at)
+        return line
+
+    def _tell(self, event: ev.Event) -> Line | None:
         match event:
             case ev.AttemptEvent():
                 return self._tell_attempt(event)
@@ -108,6 +122,10 @@ class Narrator:
                 self._engines += 1
                 if self._engines == 1:
                     return None
+                self._down_s += max(0.0, event.at - self._last_at)
+                for feature in self._at_work:
+                    self._failures.pop(feature, None)
+                self._at_work.clear()
                 return Line(event.at, "", f"engine started again (pid {event.pid})", "goes on with what is unfinished")
             case ev.StopRequested(how="drain"):
                 return Line(
@@ -133,13 +151,15 @@ class Narrator:
         at, feature = event.at, event.feature
         match event:
             case ev.AttemptStarted():
-                self._started_at[feature] = at
+                self._started_at[feature] = at - self._down_s
                 self._cost_usd[feature] = 0.0
                 self._estimated.discard(feature)
-                self._sealed.pop(feature, None)
+                for told in (self._sealed, self._reasons, self._failures):
+                    told.pop(feature, None)
                 return Line(at, feature, f"starts, try {self._try_number(event)}/{self._tries(feature)}")
             case ev.InvocationStarted():
                 self._spoken_at[feature] = at
+                self._at_work.add(feature)
                 return self._invocation_started(event)
             case ev.InvocationProgressed():
                 return self._progress(event)
@@ -148,7 +168,21 @@ class Narrator:
                 self._cost_usd[feature] = self._cost_usd.get(feature, 0.0) + event.cost_usd
                 if event.cost_estimated:
                     self._estimated.add(feature)
-                return _invocation_finished(event)
+                self._at_work.discard(feature)
+                self._failures[feature] = self._failures.get(feature, 0) + 1 if event.end == "transient" else 0
+                return _invocation_finished(event, self._failures[feature])
+            case ev.WorktreeFailed(kind="setup"):
+                self._reasons[feature] = parse_setup_failure(event.why).line
+                return Line(at, feature, shorten(self._reasons[feature], SETUP_WIDTH), "", "bad")
+            case ev.MergeFinished(kind="conflict"):
+                self._reasons[feature] = conflict_words(event.paths, (), event.why)
+                remedy = "merge it by hand, or let it depend on the other (depends_on)"
+                return Line(at, feature, _because("cannot be merged", self._reasons[feature]), remedy, "caution")
+            case ev.EffectLost():
+                if feature in self._at_work:
+                    self._at_work.discard(feature)
+                    self._failures.pop(feature, None)
+                return _tell_step(event)
             case ev.WorkSealed():
                 self._sealed[feature] = event
                 return _sealed(event)
@@ -186,12 +220,14 @@ class Narrator:
         spent = ""
         if feature in self._started_at:
             money = render_money(self._cost_usd.get(feature, 0.0), estimated=feature in self._estimated)
-            spent = f"{render_duration(event.at - self._started_at[feature])}, {money}"
+            took = render_duration(event.at - self._down_s - self._started_at[feature])
+            spent = f"{took}, {money}"
         if outcome == "integrated":
             sealed = self._sealed.get(feature)
             change = f", {count_of(sealed.changed, 'file')} +{sealed.insertions} -{sealed.deletions}" if sealed else ""
             return Line(event.at, feature, f"integrated ({spent}{change})" if spent else "integrated", "", "good")
-        text = _because(f"{outcome.replace('_', ' ')} ({spent})" if spent else outcome.replace("_", " "), event.why)
+        why = self._reasons.get(feature, event.why)
+        text = _because(f"{outcome.replace('_', ' ')} ({spent})" if spent else outcome.replace("_", " "), why)
         if outcome in UNCOUNTED:
             self._uncounted[feature] = self._uncounted.get(feature, 0) + 1
             follows = (
@@ -224,8 +260,6 @@ def _tell_step(event: ev.AttemptEvent) -> Line | None:
             return Line(
                 at, feature, _because("its dependencies do not merge with one another", event.why), "", "caution"
             )
-        case ev.WorktreeFailed(kind="setup"):
-            return Line(at, feature, _because("setup failed", event.why), "", "bad")
         case ev.WorktreeFailed():
             return Line(at, feature, _because("no worktree could be made", event.why), "", "bad")
         case ev.ChecksFinished(ok=True) if event.checks:
@@ -234,8 +268,6 @@ def _tell_step(event: ev.AttemptEvent) -> Line | None:
         case ev.ChecksFinished(ok=False):
             log = f"orchestrate logs {feature} --checks"
             return Line(at, feature, failed_checks(event.checks, event.error), log, "caution")
-        case ev.MergeFinished(kind="conflict"):
-            return Line(at, feature, f"conflicts with the integration branch in {listed(event.paths)}", "", "caution")
         case ev.MergeFinished(kind="error"):
             return Line(at, feature, _because("could not be merged", event.why), "", "bad")
         case ev.MergeChecksFinished(ok=False):
@@ -248,17 +280,18 @@ def _tell_step(event: ev.AttemptEvent) -> Line | None:
         case ev.AttemptStopping():
             return Line(at, feature, _because("is being ended", event.why), "its work is kept", "caution")
         case ev.AttemptParked():
-            return Line(
-                at, feature, _because("stands still", event.why), "orchestrate run --resume goes on with it", "caution"
-            )
+            said = first_line(event.why)
+            text = said if said.startswith("stopped ") else _because("stands still", said)
+            return Line(at, feature, text, "orchestrate run --resume goes on with it", "caution")
         case ev.EffectLost():
             return Line(at, feature, _because("a step was lost", event.why), "the rules decide what follows", "bad")
         case _:
             return None
 
 
-def _invocation_finished(event: ev.InvocationFinished) -> Line:
-    text = _ENDS[event.end]
+def _invocation_finished(event: ev.InvocationFinished, failures: int) -> Line:
+    """failures: of the service, in a row."""
+    text = failing_words(event.why) if event.end == "transient" else _ENDS[event.end]
     if event.end == "denied" and event.denials:
         text = f"agent was not allowed: {listed(event.denials)}"
     figures = [render_duration(event.duration_s)] if event.duration_s else []
@@ -273,6 +306,8 @@ def _invocation_finished(event: ev.InvocationFinished) -> Line:
     follows = ""
     if event.end == "limit" and event.resets_at:
         follows = f"resets in {render_rough_duration(event.resets_at - event.at)}"
+    elif event.end == "transient":
+        follows = again_words(failures)
     elif event.end == "auth":
         follows = "orchestrate doctor"
     return Line(event.at, event.feature, _because(text, event.why), follows, "caution")

@@ -112,13 +112,18 @@ CASES: list[tuple[ev.Event, str, str]] = [
     ),
     (
         ev.MergeFinished(1.0, "api", 1, "conflict", paths=("a.py", "b.py")),
-        "conflicts with the integration branch in a.py, b.py",
-        "",
+        "cannot be merged: conflicts in a.py and b.py",
+        "merge it by hand, or let it depend on the other (depends_on)",
     ),
     (ev.MergeFinished(1.0, "api", 1, "error", why="git died"), "could not be merged: git died", ""),
     (ev.Published(1.0, "api", 1, False), "the integration branch has moved", "merges again"),
     (ev.AttemptVerified(1.0, "api", 1, 5, "c" * 40, "t"), "verified at cccccccccc", "waits to be integrated"),
     (ev.AttemptStopping(1.0, "api", 1, 5, "cancelled", "by you"), "is being ended: by you", "its work is kept"),
+    (
+        ev.AttemptParked(1.0, "api", 1, 5, "stopped while working"),
+        "stopped while working",
+        "orchestrate run --resume goes on with it",
+    ),
     (ev.AttemptParked(1.0, "api", 1, 5, "limit"), "stands still: limit", "orchestrate run --resume goes on with it"),
     (
         ev.EffectLost(1.0, "api", 1, "r.api.1.2", "worker died"),
@@ -187,3 +192,42 @@ def test_an_interrupted_attempt_uses_up_no_try() -> None:
         ev.AttemptStarted(120.0, "api", 2, 1),
     )
     assert line.text == "starts, try 1/3"
+
+
+def test_time_without_an_engine_does_not_count() -> None:
+    engine = ev.EngineStarted(0.0, 7)
+    seen = ev.WorktreePrepared(110.0, "api", 1, "b", "branch", "/w")
+    line = told(engine, STARTED, seen, ev.EngineStarted(5110.0, 8), ev.AttemptEnded(5120.0, "api", 1, 9, "integrated"))
+    assert line.text == "integrated (0:20, $0.00)"
+
+
+def failing(number: int, why: str = "API Error: 529 Overloaded") -> tuple[ev.Event, ev.Event]:
+    begun = ev.InvocationStarted(100.0, "api", 1, number, number, "proceed", "s", True, 60.0)
+    return begun, ev.InvocationFinished(101.0, "api", 1, number, "transient", why)
+
+
+def test_a_failing_service_is_said_with_the_time_of_the_next_try() -> None:
+    line = told(STARTED, *failing(1), *failing(2))
+    assert (line.text, line.next) == ("service failing (529): API Error: 529 Overloaded", "again in 4 s")
+    done = (
+        ev.InvocationStarted(102.0, "api", 1, 3, 3, "proceed", "s", True, 60.0),
+        ev.InvocationFinished(103.0, "api", 1, 3, "incomplete"),
+    )
+    assert told(STARTED, *failing(1), *done, *failing(4)).next == "again in 2 s"
+    lost = (failing(2)[0], ev.EngineStarted(104.0, 8))
+    assert told(ev.EngineStarted(1.0, 7), STARTED, *failing(1), *lost, *failing(3)).next == "again in 2 s"
+    assert told(STARTED, *failing(1), failing(2)[0], ev.EffectLost(104.0, "api", 1, "e", ""), *failing(3)).next == (
+        "again in 2 s"
+    )
+    assert told(STARTED, *(event for number in range(1, 8) for event in failing(number))).next == ""
+
+
+def test_an_end_is_told_as_what_led_to_it() -> None:
+    why = "npm ci (exit code 1)\nnpm ERR! code E404\nnpm ERR! not found"
+    setup = (STARTED, ev.WorktreeFailed(101.0, "api", 1, "setup", why))
+    assert told(*setup).text == "setup failed: npm ci (exit code 1): npm ERR! not found"
+    ended = told(*setup, ev.AttemptEnded(101.0, "api", 1, 2, "failed", why))
+    assert ended.text == "failed (0:01, $0.00): setup failed: npm ci (exit code 1): npm ERR! not found"
+    clash = (STARTED, ev.MergeFinished(101.0, "api", 1, "conflict", paths=("a.py",), why="CONFLICT (content): a.py"))
+    ended = told(*clash, ev.AttemptEnded(101.0, "api", 1, 2, "conflicted", "CONFLICT (content): a.py"))
+    assert ended.text == "conflicted (0:01, $0.00): conflicts in a.py"
