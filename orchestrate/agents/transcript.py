@@ -238,9 +238,10 @@ class Transcript:
             self._fresh_cost += result.cost_usd
             self._fresh_tokens += result.tokens
         else:
-            self._total_cost, self._total_tokens = result.cost_usd, result.tokens
-        if result.terminal_reason.startswith("aborted") and not result.cost_usd:
-            return  # 2.1.197 does not count an answer that was cut off, but it is paid for: our estimate stays
+            # A total only ever grows; one that shrinks is not believed.
+            self._total_cost, self._total_tokens = max(self._total_cost, result.cost_usd), result.tokens
+        if not result.cost_usd:
+            return  # what was said is paid for, whatever the result counts (2.1.197: not an answer cut off): we estimate
         self._open.clear()
         self._closed_cost, self._closed_tokens = 0.0, _NONE
 

@@ -176,8 +176,22 @@ def test_an_answer_that_was_cut_off_and_not_counted_is_estimated() -> None:
     cut_off = judge(said.encode(), (aborted % "aborted_streaming").encode())
     assert (cut_off.cost_estimated, cut_off.tokens.input) == (True, 1000)
     assert cut_off.cost_usd == pytest.approx(0.005, rel=0.01)
-    counted = judge(said.encode(), (aborted % "completed").encode())
-    assert (counted.cost_estimated, counted.cost_usd) == (False, 0)
+    counted = judge(said.encode(), (aborted % "completed").replace(":0,", ":0.004,").encode())
+    assert (counted.cost_estimated, counted.cost_usd) == (False, 0.004)
+
+
+@pytest.mark.parametrize("figure", ["-1", "NaN", "0", '"5"', "null"])
+def test_a_figure_that_cannot_be_believed_leaves_our_estimate_standing(figure: str) -> None:
+    usage = '"usage":{"input_tokens":1000,"output_tokens":1}'
+    said = '{"type":"assistant","message":{"id":"m","model":"claude-opus-4-8","content":[],' + usage + "}}"
+    result = '{"type":"result","subtype":"success","is_error":false,"result":"x","total_cost_usd":%s}' % figure  # noqa: UP031
+    ending = judge(said.encode(), result.encode())
+    assert ending.cost_estimated and ending.cost_usd == pytest.approx(0.005, rel=0.01)
+
+
+def test_a_total_never_shrinks() -> None:
+    line = '{"type":"result","subtype":"success","is_error":false,"result":"x","total_cost_usd":%s}'
+    assert judge((line % "0.5").encode(), (line % "0.1").encode()).cost_usd == 0.5
 
 
 @pytest.mark.parametrize("file", ["02-work-default.329.jsonl", "41-oauth-5h-rejected.197.jsonl"])
