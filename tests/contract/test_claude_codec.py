@@ -184,7 +184,7 @@ def test_an_answer_that_was_cut_off_and_not_counted_is_estimated() -> None:
 def test_a_figure_that_cannot_be_believed_leaves_our_estimate_standing(figure: str) -> None:
     usage = '"usage":{"input_tokens":1000,"output_tokens":1}'
     said = '{"type":"assistant","message":{"id":"m","model":"claude-opus-4-8","content":[],' + usage + "}}"
-    result = '{"type":"result","subtype":"success","is_error":false,"result":"x","total_cost_usd":%s}' % figure  # noqa: UP031
+    result = '{"type":"result","subtype":"success","is_error":false,"result":"x","total_cost_usd":%s}' % figure
     ending = judge(said.encode(), result.encode())
     assert ending.cost_estimated and ending.cost_usd == pytest.approx(0.005, rel=0.01)
 
