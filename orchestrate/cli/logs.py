@@ -20,8 +20,16 @@ from orchestrate.core.names import AttemptKey
 from orchestrate.engine.lock import owner
 from orchestrate.errors import OrchestrateError
 from orchestrate.views.attempts import AttemptView, CheckRound, InvocationView
-from orchestrate.views.figures import render_duration
+from orchestrate.views.figures import count_of, render_duration, shorten
 from orchestrate.views.lines import failed_checks
+from orchestrate.views.reasons import (
+    again_words,
+    conflict_words,
+    conflicting_features,
+    failing_words,
+    failures_in_a_row,
+    parse_setup_failure,
+)
 from orchestrate.views.run import RunView, build_view, fold
 from orchestrate.views.text import clean, clean_block
 from orchestrate.views.transcript import Piece, PieceKind, parse_transcript_line
@@ -29,6 +37,9 @@ from orchestrate.views.transcript import Piece, PieceKind, parse_transcript_line
 LOOK_EVERY_S = 0.25
 """How often a live transcript is looked at, seconds."""
 _CHUNK = 1 << 20
+TOLD_LINES = 12
+"""Lines of feedback to an agent that are shown."""
+TOLD_WIDTH = 400
 
 _STYLES: dict[PieceKind, tuple[str, ...]] = {
     "begin": ("dim",),
@@ -169,13 +180,15 @@ class _Reader:
             if isinstance(step, CheckRound):
                 self._head(_checks_words(step))
             else:
-                self._head(self._invocation_words(step))
+                self._head(self._invocation_words(step), step.started.feedback)
                 is_over = step.finished is not None or bool(step.lost) or not is_live
                 for line in self._tail(step).lines(to_the_end=is_over):
                     self.show(line)
                     moved = True
                 if not is_over:
                     return moved
+                if step.finished is not None and step.finished.end == "transient" and not self.raw:
+                    self._say_wait(step, step.finished)
             self._at += 1
             moved = True
         return moved
@@ -185,11 +198,19 @@ class _Reader:
         path = self.recorded.state.attempt_dir(key) / f"agent-{step.started.invocation}.jsonl"
         return self._tails.setdefault(step.started.invocation, Tail(path))
 
-    def _head(self, words: str) -> None:
+    def _head(self, words: str, feedback: str = "") -> None:
         if self._headed < self._at and not self.raw:
             out = self.printer.out
             out.line(("" if self._headed < 0 else "\n") + out.paint(words, "bold"))
+            for line in render_told(feedback):
+                out.line(out.paint(line, "dim"))
         self._headed = self._at
+
+    def _say_wait(self, step: InvocationView, finished: ev.InvocationFinished) -> None:
+        """What follows a failure of the service: nothing is printed until the agent is asked again."""
+        before = self.attempt.invocations[: self.attempt.invocations.index(step) + 1]
+        parts = (failing_words(finished.why), again_words(failures_in_a_row(before)))
+        self.printer.out.line(render_piece(Piece("note", ", ".join(part for part in parts if part)), self.printer.out))
 
     def _invocation_words(self, step: InvocationView) -> str:
         attempt, begun = self.attempt, step.started
@@ -198,18 +219,55 @@ class _Reader:
     def _say_end(self, *, is_live: bool) -> None:
         attempt, say = self.attempt, self.printer.say
         if not attempt.invocations:
-            say(
-                f"the agent was not started: {clean(attempt.problem.why)}"
-                if attempt.problem
-                else "no agent was started"
-            )
+            self._say_problem()
         if attempt.ended is not None:
-            why = f": {clean(attempt.ended.why)}" if attempt.ended.why else ""
-            say(f"\nattempt {attempt.number}: {attempt.ended.outcome.replace('_', ' ')}{why}")
+            self._say_outcome(attempt.ended)
         elif is_live:
             say(f"\nstill under way; stay with it: orchestrate logs {attempt.feature} -f")
         else:
             say("\nbroken off: no engine is running; go on with: orchestrate run --resume")
+
+    def _say_problem(self) -> None:
+        """Why no agent was started; what a setup command printed comes line by line."""
+        problem, say = self.attempt.problem, self.printer.say
+        if problem is None:
+            say("no agent was started")
+        elif problem.kind != "setup":
+            say(f"the agent was not started: {clean(problem.why)}")
+        else:
+            failure = parse_setup_failure(problem.why)
+            say(f"the agent was not started: {clean(failure.title)}")
+            for line in clean_block(failure.output).rstrip("\n").split("\n") if failure.output.strip() else ():
+                self.printer.out.line(f"    {line}")
+
+    def _say_outcome(self, ended: ev.AttemptEnded) -> None:
+        attempt, say = self.attempt, self.printer.say
+        feature = self.view.features[attempt.feature]
+        why = clean(ended.why)
+        if attempt.problem is not None and ended.why == attempt.problem.why:
+            why = ""  # was told before
+        if ended.outcome == "conflicted" and attempt is feature.attempt:
+            others = conflicting_features(self.view, feature)
+            why = clean(conflict_words(attempt.merge.paths if attempt.merge else (), others, ended.why))
+        say(f"\nattempt {attempt.number}: {ended.outcome.replace('_', ' ')}{': ' if why else ''}{why}")
+        if ended.outcome == "conflicted":
+            say("to resolve it by hand, on a branch of your own:")
+            say(f"    git switch -c resolve {self.view.integration_branch}")
+            say(f"    git merge {attempt.branch}")
+            trailer = f"Orchestrate-Attempt: {AttemptKey(self.view.run, attempt.feature, attempt.number)}"
+            say(f'    git commit --trailer "{trailer}"    (once the files are right)')
+            say("so that it does not come again: let one of the two depend on the other (depends_on)")
+
+
+def render_told(feedback: str) -> list[str]:
+    """What a rework tells the agent, indented; of much of it the beginning and the end."""
+    lines = [shorten(line, TOLD_WIDTH) for line in clean_block(feedback).strip("\n").split("\n")]
+    if not feedback.strip():
+        return []
+    if len(lines) > TOLD_LINES:
+        half = TOLD_LINES // 2
+        lines = [*lines[:half], f"… {count_of(len(lines) - TOLD_LINES + 1, 'more line')}", *lines[-half + 1 :]]
+    return ["  told:", *(f"    {line}".rstrip() for line in lines)]
 
 
 def _begun_at(step: InvocationView | CheckRound) -> float:

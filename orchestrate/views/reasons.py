@@ -7,12 +7,13 @@ The text holds words of agents and commands: whoever prints it sanitises it.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrate.core import retry
 from orchestrate.core.scope import out_of_scope
 from orchestrate.core.strategy import FIRST_WAIT_S
-from orchestrate.views.attempts import AttemptView
+from orchestrate.views.attempts import AttemptView, InvocationView
 from orchestrate.views.figures import first_line, last_line, render_duration, shorten
 from orchestrate.views.run import FeatureView, RunView
 
@@ -27,10 +28,10 @@ _STATUS = re.compile(r"\b(?:408|409|429|5\d\d)\b")
 # ── the agent's service ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def failures_in_a_row(attempt: AttemptView) -> int:
-    """Invocations at the attempt's end that the service failed."""
+def failures_in_a_row(invocations: Sequence[InvocationView]) -> int:
+    """How many of an attempt's invocations the service failed, up to and with the last one."""
     count = 0
-    for invocation in reversed(attempt.invocations):
+    for invocation in reversed(invocations):
         if invocation.finished is None or invocation.finished.end != "transient":
             break
         count += 1
@@ -53,7 +54,7 @@ def again_words(failures: int, waited_s: float = 0.0) -> str:
 
 def service_words(attempt: AttemptView, now: float) -> str:
     """What a feature at work waits for when the last invocation was failed by the service; empty otherwise."""
-    failures = failures_in_a_row(attempt)
+    failures = failures_in_a_row(attempt.invocations)
     last = attempt.invocations[-1].finished if attempt.invocations else None
     if not failures or last is None:
         return ""

@@ -8,10 +8,21 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrate.cli.logs import Tail
+from orchestrate.cli.logs import TOLD_LINES, Tail, render_told
 from orchestrate.core import events as ev
+from orchestrate.core.feedback import after_breach, after_no_change
 from orchestrate.engine.lock import acquire, this_process
-from tests.support.logs import RUN, failed_and_skipped, happy_diamond, rework
+from tests.support.logs import (
+    FAILURE,
+    RUN,
+    Scenario,
+    Teller,
+    a_plan,
+    conflict,
+    failed_and_skipped,
+    happy_diamond,
+    rework,
+)
 from tests.support.repos import frozen_environ
 from tests.support.statedir import Recording, called, said
 
@@ -28,11 +39,12 @@ def test_the_story_of_an_attempt(recording: Recording) -> None:
         ["api", "attempt 1", "edit"],
         ["checks", shown[3].split(" · ")[1], "check tests failed (exit 1): 1 failed, 2 passed"],
         ["api", "attempt 1", "rework"],
-        ["checks", shown[6].split(" · ")[1], "passed"],
-        ["checks on the merged tree", shown[7].split(" · ")[1], "passed"],
+        ["checks", shown[10].split(" · ")[1], "passed"],
+        ["checks on the merged tree", shown[11].split(" · ")[1], "passed"],
     ]
     assert shown[1:3] == ["I look first.", "→ Read(src/a.py)"]
-    assert shown[5] == "Now it is right."
+    assert shown[5:9] == ["  told:", *(f"    {line}" for line in FAILURE.splitlines())]
+    assert shown[9] == "Now it is right."
     assert "attempt 1: integrated" in answer.err
 
 
@@ -134,3 +146,77 @@ def test_a_tail_gives_whole_lines_and_the_rest_at_the_end(tmp_path_factory: pyte
         file.write(b"o\n\nthr" + b"e" * (3 << 20))
     assert list(tail.lines(to_the_end=False)) == [b"two", b""]
     assert list(tail.lines(to_the_end=True)) == [b"thr" + b"e" * (3 << 20)]
+
+
+def reworked(feedback: str) -> Scenario:
+    t = Teller(a_plan(("api",)))
+    t.begin()
+    t.start("api")
+    t.prepare("api")
+    t.invoke("api")
+    t.finish("api")
+    t.seal("api")
+    t.invoke("api", "rework", feedback=feedback)
+    t.finish("api")
+    return t.scenario()
+
+
+@pytest.mark.parametrize(
+    "feedback", [after_breach(("docs/a.md",), ("src/**",)), after_no_change(("Bash(rm)",))], ids=["breach", "no change"]
+)
+def test_a_rework_begins_with_what_the_agent_was_told(recording: Recording, feedback: str) -> None:
+    recording.store_scenario(reworked(feedback))
+    shown = recording.ask("logs", "api").out.splitlines()
+    at = shown.index("  told:")
+    assert " · rework · " in shown[at - 1]
+    assert shown[at + 1 :][: len(feedback.splitlines())] == [f"    {line}" for line in feedback.splitlines()]
+
+
+def test_much_feedback_is_shown_with_its_beginning_and_its_end() -> None:
+    told = render_told("\n".join(f"line {n}" for n in range(100)) + "\n")
+    assert len(told) == TOLD_LINES + 1
+    assert (told[1], told[6:8], told[-1]) == ("    line 0", ["    line 5", "    … 89 more lines"], "    line 99")
+    assert render_told("\x1b[31mred\n") == ["  told:", "    red"]
+    assert render_told("") == []
+
+
+def test_a_failed_setup_shows_its_output_once_as_it_was_printed(recording: Recording) -> None:
+    t = Teller(a_plan(("api",)))
+    t.begin()
+    t.start("api")
+    why = "npm ci (exit code 1)\nnpm ERR! code E404\n  not found"
+    t.tell(ev.WorktreeFailed(t.now, "api", 1, "setup", why))
+    t.conclude("api", "failed", why)
+    recording.store_scenario(t.scenario())
+    answer = recording.ask("logs", "api")
+    assert answer.out.splitlines() == ["    npm ERR! code E404", "      not found"]
+    assert answer.err.splitlines() == [
+        "the agent was not started: setup failed: npm ci (exit code 1)",
+        "",
+        "attempt 1: failed",
+    ]
+
+
+def test_a_conflict_is_told_with_the_way_out(recording: Recording) -> None:
+    scenario = conflict()
+    recording.store_scenario(scenario)
+    branch = next(e.branch for e in scenario.events if isinstance(e, ev.WorktreePrepared) and e.feature == "web")
+    lines = recording.ask("logs", "web").err.splitlines()
+    assert "attempt 1: conflicted: conflicts in app.py and we`ird|.py with api" in lines
+    assert f"    git merge {branch}" in lines
+    assert any(f"Orchestrate-Attempt: {RUN}/web/1" in line for line in lines)
+
+
+def test_a_failing_service_is_followed_by_the_time_of_the_next_try(recording: Recording) -> None:
+    t = Teller(a_plan(("api",)))
+    t.begin()
+    t.start("api")
+    t.prepare("api")
+    phases: tuple[ev.Phase, ...] = ("edit", "proceed")
+    for phase in phases:
+        t.invoke("api", phase)
+        t.finish("api", "transient", why="API Error: 529 Overloaded")
+    recording.store_scenario(t.scenario())
+    shown = recording.ask("logs", "api").out.splitlines()
+    assert [line for line in shown if "529" in line] == [f"· service failing (529), again in {s} s" for s in (2, 4)]
+    assert "529" not in recording.ask("logs", "api", "--raw").out
