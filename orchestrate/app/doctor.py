@@ -158,7 +158,9 @@ def _agents(settings: Settings, loaded: Loaded | None, environ: Mapping[str, str
         elif status.signed_in == "no":
             yield Finding(status.name, "missing", f"{status.version} ({status.path}), not signed in", status.hint)
         else:
-            how = f"signed in by {status.how}" if status.signed_in == "yes" else "sign-in cannot be seen from here"
+            how = "sign-in cannot be seen from here"
+            if status.signed_in == "yes":
+                how = "needs no account" if status.name == "scripted" else f"signed in by {status.how}"
             verdict: Verdict = "note" if status.hint else "ok"
             yield Finding(status.name, verdict, f"{status.version} ({status.path}), {how}", status.hint)
 

@@ -17,10 +17,13 @@ from orchestrate.core.plan import Plan, build_plan
 from orchestrate.core.selection import Selection, narrowed, selected, unmet_needs
 from orchestrate.errors import OrchestrateError
 from orchestrate.git.repository import Base, Repository, open_repository, resolve_base
+from orchestrate.spec.finding import SETTINGS_NAME
 from orchestrate.spec.frozen import FrozenPlan, parse_plan
 from orchestrate.store.artifacts import StateDir
 from orchestrate.store.log import SqliteEventLog
 from orchestrate.views.plan import PlanView
+
+from .notices import setup_notices, uncommitted_notices
 
 if TYPE_CHECKING:
     from orchestrate.spec.load import Loaded
@@ -37,13 +40,15 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """plan: of the selected features alone. selection: with the ids that --failed stood for."""
+    """plan: of the selected features alone. selection: with the ids that --failed stood for. notices: about the checkout
+    that it was made in."""
 
     loaded: Loaded
     repository: Repository
     base: Base
     plan: Plan
     selection: Selection
+    notices: tuple[str, ...] = ()
 
     def frozen(self, created_at: str) -> FrozenPlan:
         """For a file. created_at: ISO 8601 in UTC."""
@@ -75,7 +80,7 @@ class Planned:
             parallel=loaded.settings.max_parallel,
             listed=len(loaded.features),
             selection=str(self.selection),
-            notices=(*loaded.notices, *self.repository.notices),
+            notices=(*loaded.notices, *self.repository.notices, *self.notices),
         )
 
 
@@ -93,7 +98,13 @@ def make_plan(loaded: Loaded, *, environ: Mapping[str, str], wishes: Wishes | No
         done = integrated_in(repository, base.commit) if unmet_needs(plan, chosen) else frozenset()
         _refuse_to_forget(repository, unmet_needs(plan, chosen), done)
         plan = build_plan(narrowed(plan, chosen, done=done), start_on=plan.start_on, schedule=plan.schedule)
-    return Planned(loaded, repository, base, plan, selection)
+    return Planned(loaded, repository, base, plan, selection, _notices(loaded, repository, base, plan))
+
+
+def _notices(loaded: Loaded, repository: Repository, base: Base, plan: Plan) -> tuple[str, ...]:
+    inputs = (loaded.config_path, loaded.root / SETTINGS_NAME)
+    commands = dict.fromkeys(command.run for feature in plan.features.values() for command in feature.setup)
+    return (*uncommitted_notices(repository, base, inputs), *setup_notices(repository, commands))
 
 
 def list_features(loaded: Loaded, *, environ: Mapping[str, str], wishes: Wishes) -> tuple[Plan, tuple[str, ...]]:

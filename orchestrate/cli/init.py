@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrate.cli.context import Session
-from orchestrate.cli.kinds import Kind, kind_of, private_files
+from orchestrate.cli.kinds import Kind, kind_of, layout_lines, private_files
 from orchestrate.errors import ExitCode, OrchestrateError
 
 if TYPE_CHECKING:
@@ -53,18 +53,29 @@ def init(
     if dry_run:
         return ExitCode.DONE
     printer.say("")
-    for line in _advice(kind, repository):
+    for line in [*_found(kind), *_advice(root, kind, repository), "", _NEXT]:
         printer.say(line)
     return ExitCode.DONE
 
 
-def _advice(kind: Kind, repository: Repository) -> list[str]:
+_NEXT = "next: describe your features there, then orchestrate plan"
+
+
+def _found(kind: Kind) -> list[str]:
     if kind.verify:
-        found = [f"This looks like {kind.name}; every feature will have to pass: {' && '.join(kind.verify)}"]
-    else:
-        found = ["No test command was found: put the one that tells good from bad into verify."]
-    found += [f"note: {notice}" for notice in repository.notices]
-    return [*found, "", "next: describe your features there, then orchestrate plan"]
+        return [f"This looks like {kind.name}; every feature will have to pass: {' && '.join(kind.verify)}"]
+    return ["No test command was found: put the one that tells good from bad into verify."]
+
+
+def _advice(root: Path, kind: Kind, repository: Repository) -> list[str]:
+    """What to see to before the first run."""
+    from orchestrate.app.notices import setup_notices
+
+    advice = [f"note: {notice}" for notice in (*repository.notices, *setup_notices(repository, kind.setup))]
+    if lines := layout_lines(root, kind):
+        advice.append("note: setuptools would take config/ and prompts/ for packages; add to pyproject.toml:")
+        advice += [f"    {line}" for line in lines]
+    return advice
 
 
 def write_new(path: Path, text: str) -> bool:

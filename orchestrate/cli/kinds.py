@@ -43,6 +43,42 @@ def private_files(root: Path) -> tuple[str, ...]:
     return tuple(name for name in _PRIVATE_FILES if (root / name).is_file())
 
 
+def layout_lines(root: Path, kind: Kind) -> tuple[str, ...]:
+    """Lines for pyproject.toml that name the project's own packages, where setuptools would guess them from the
+    directories at the top and stumble over ours. Empty where it would not.
+
+    https://setuptools.pypa.io/en/latest/userguide/package_discovery.html#flat-layout
+    """
+    if not any(re.search(r"\bpip install\b.*\s-e ", command) for command in kind.setup):
+        return ()
+    try:
+        pyproject = tomllib.loads(_text(root / "pyproject.toml"))
+    except tomllib.TOMLDecodeError:
+        return ()
+    system = pyproject.get("build-system", {})
+    backend = system.get("build-backend", "setuptools") if isinstance(system, dict) else ""
+    if "project" not in pyproject or not str(backend).startswith("setuptools") or (root / "src").is_dir():
+        return ()
+    tool = pyproject.get("tool")
+    said = tool.get("setuptools") if isinstance(tool, dict) else None
+    older = _text(root / "setup.py") + _text(root / "setup.cfg")
+    if _LAYOUT_KEYS & set(said if isinstance(said, dict) else ()) or re.search(
+        r"packages|py_modules|package_dir", older
+    ):
+        return ()
+    packages = [f"{path.parent.name}*" for path in sorted(root.glob("[a-zA-Z]*/__init__.py"))]
+    packages = [name for name in packages if name not in _NO_PACKAGES]
+    if packages:
+        return ("[tool.setuptools.packages.find]", f"include = {json.dumps(packages)}")
+    modules = [path.stem for path in sorted(root.glob("[a-zA-Z]*.py")) if not _NO_MODULE.match(path.stem)]
+    return ("[tool.setuptools]", f"py-modules = {json.dumps(modules)}")
+
+
+_LAYOUT_KEYS = {"packages", "py-modules", "package-dir"}
+_NO_PACKAGES = {"test*", "tests*", "docs*", "doc*", "examples*", "example*", "scripts*", "tools*", "benchmarks*"}
+_NO_MODULE = re.compile(r"(?:setup|conftest|noxfile|toxfile|tasks|fabfile|manage|test|tests)$|test_")
+
+
 def _text(path: Path) -> str:
     """The file's text, empty if there is none: a guess needs no more."""
     try:

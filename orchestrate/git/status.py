@@ -63,6 +63,17 @@ def parse_status(output: bytes) -> Status:
     return Status(commit, branch, dirty, tuple(nested), tuple(unmerged), ignored)
 
 
+def read_changes(git: Git) -> tuple[str, tuple[str, ...]]:
+    """The branch that is checked out (short name, empty when detached) and the tracked files that differ from its commit,
+    for code outside the loop."""
+    args = ("--porcelain=v2", "--branch", "--untracked-files=no", "--ignore-submodules=dirty", "--no-renames", "-z")
+    fields = paths_of(git.run_now("status", *args).stdout)
+    branch = next((f[14:] for f in fields if f.startswith("# branch.head ")), "").replace("(detached)", "")
+    spaces_before_path = {"1": 8, "u": 10}
+    changed = (f.split(" ", spaces_before_path[f[0]])[-1] for f in fields if f[0] in spaces_before_path)
+    return branch, tuple(changed)
+
+
 def all_but(nested: tuple[str, ...]) -> tuple[str, ...]:
     """Pathspecs for `git add -A --`: everything but repositories inside the worktree, which would become broken links."""
     return (":/", *(f":(top,exclude,literal){path.rstrip('/')}" for path in nested))

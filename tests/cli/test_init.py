@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrate.cli.kinds import kind_of, private_files
+from orchestrate.cli.kinds import kind_of, layout_lines, private_files
 from tests.support.repos import Repo
 
 from .conftest import Cli
@@ -129,7 +129,8 @@ def test_kind(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["pyproject with an extra", "npm", "rails", "go", "two languages", "nothing known"])
 def test_what_is_written_plans_cleanly(cli: Cli, name: str, tmp_path: Path) -> None:
     files, setup, verify = KINDS[name]
-    repo = Repo.make(tmp_path / 'it\'s a "repo"', files, branch="trunk")
+    ignored = {".gitignore": ".venv/\nnode_modules/\n"}
+    repo = Repo.make(tmp_path / 'it\'s a "repo"', {**files, **ignored}, branch="trunk")
     written = cli("init", "--yes", at=repo.path)
     assert written.code == 0
     assert "wrote       config/feature_list.json" in written.out
@@ -207,3 +208,50 @@ def test_a_repository_without_commits(cli: Cli, tmp_path: Path) -> None:
     repo = Repo.make(tmp_path / "r", {})
     assert cli("init", at=repo.path).code == 0
     assert json.dumps("main") in (repo.path / "config/feature_list.json").read_text()
+
+
+def test_what_setup_makes_and_git_does_not_ignore_is_said(cli: Cli, tmp_path: Path) -> None:
+    repo = Repo.make(tmp_path / "r", {"requirements.txt": "flask\n", "conftest.py": ""})
+    said = cli("init", at=repo.path).err
+    assert "note: setup makes .venv, which git does not ignore" in said and "line to .gitignore: .venv/" in said
+    repo.write({".gitignore": ".venv\n"})
+    assert "setup makes" not in cli("plan", at=repo.path).err
+
+
+SETUPTOOLS = "[project]\nname='x'\nversion='0'\n"
+
+LAYOUTS: dict[str, tuple[Mapping[str, str], tuple[str, ...]]] = {
+    "a package": (
+        {"pyproject.toml": SETUPTOOLS, "shop/__init__.py": "", "tests/__init__.py": ""},
+        ("[tool.setuptools.packages.find]", 'include = ["shop*"]'),
+    ),
+    "modules": (
+        {"pyproject.toml": SETUPTOOLS, "calc.py": "", "test_calc.py": "", "conftest.py": ""},
+        ("[tool.setuptools]", 'py-modules = ["calc"]'),
+    ),
+    "src": ({"pyproject.toml": SETUPTOOLS, "src/shop/__init__.py": ""}, ()),
+    "named already": (
+        {"pyproject.toml": SETUPTOOLS + "[tool.setuptools]\npackages = ['shop']\n", "shop/__init__.py": ""},
+        (),
+    ),
+    "named in setup.py": (
+        {"pyproject.toml": SETUPTOOLS, "setup.py": "setup(packages=['shop'])", "shop/__init__.py": ""},
+        (),
+    ),
+    "another backend": (
+        {"pyproject.toml": SETUPTOOLS + "[build-system]\nbuild-backend = 'hatchling.build'\n", "shop/__init__.py": ""},
+        (),
+    ),
+    "nothing is installed": ({"requirements.txt": "flask\n", "shop/__init__.py": ""}, ()),
+    "broken": ({"pyproject.toml": "]["}, ()),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_packages_are_named_before_setuptools_guesses(name: str, cli: Cli, tmp_path: Path) -> None:
+    files, lines = LAYOUTS[name]
+    repo = Repo.make(tmp_path / "r", files)
+    assert layout_lines(repo.path, kind_of(repo.path)) == lines
+    said = [line.strip() for line in cli("init", at=repo.path).err.splitlines()]
+    assert all(line in said for line in lines)
+    assert any("config/ and prompts/ for packages" in line for line in said) is bool(lines)

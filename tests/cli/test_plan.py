@@ -244,3 +244,20 @@ def test_ten_thousand_features(tmp_path: Path) -> None:
     assert "10000 features" in done.stdout
     assert len(done.stdout.splitlines()) < 60
     assert "--full lists them one by one" in done.stdout
+
+
+def test_changes_that_are_not_in_the_base_are_said(cli: Cli, shop: Repo) -> None:
+    shop.commit("code", {"a.py": "1\n", "b.py": "1\n"})
+    # Neither a new file nor the feature list, which is read from the checkout as it stands.
+    shop.write({"new.py": "1\n", "config/feature_list.json": json.dumps({**DIAMOND, "max_parallel": 2})})
+    assert cli("plan", "--json", at=shop.path).json["notices"] == []
+    shop.write({"a.py": "2\n"})
+    (shop.path / "b.py").unlink()
+    with assert_untouched(shop):
+        shown = cli("plan", at=shop.path)
+    [warning] = [line for line in shown.err.splitlines() if "not part of" in line]
+    at = f"main at {shop.head()[:10]}"
+    assert f"2 changed files are not part of {at} (a.py, b.py); agents start from the commit" in warning
+    shop.git("switch", "--quiet", "-c", "elsewhere")
+    assert "not part of" not in cli("plan", at=shop.path).err
+    assert "not part of" not in cli("plan", "--base", shop.head(), at=shop.path).err

@@ -106,6 +106,14 @@ def test_doctor_says_that_nobody_is_signed_in(
     assert "not signed in" in shown.out
 
 
+def test_doctor_on_an_agent_without_an_account(cli: Cli, shop: Repo) -> None:
+    settings = {"agent": "scripted", "scripted": {"script": "script.json"}, "verify": ["true"]}
+    features = [{"id": "a", "prompt": "x"}]
+    shop.write({"script.json": "{}", "config/feature_list.json": json.dumps({**settings, "features": features})})
+    shown = " ".join(cli("doctor", at=shop.path).out.split())
+    assert "needs no account" in shown and "signed in" not in shown
+
+
 # ── agents, config, schema ───────────────────────────────────────────────────────────────────────────────────────
 
 
