@@ -25,9 +25,11 @@ from orchestrate.git.repository import Repository, default_branch, open_reposito
 from orchestrate.spec.load import load_settings
 from orchestrate.store.artifacts import StateDir
 from orchestrate.views.figures import count_of, render_size
-from orchestrate.views.text import clean, columns
+from orchestrate.views.text import clean, columns, display_width, titled
 
 CLEANUP_SCHEMA = "orchestrate/cleanup/v1"
+LEAST_REASON = 24
+"""Columns below which a reason stands in a line of its own."""
 
 
 def cleanup(
@@ -80,6 +82,10 @@ def cleanup(
         session.printer.document(_document(mode, items, removals, dry_run=dry_run))
     else:
         _show_outcome(session.printer, removals)
+        if everything:
+            _show_way_on(
+                session.printer, [item for item in items if item.key.run not in {key.run for key in under_way}]
+            )
     return ExitCode.INCOMPLETE if any(removal.why for removal in removals) else ExitCode.DONE
 
 
@@ -136,29 +142,54 @@ def _show_verdicts(printer: Printer, items: Sequence[Item]) -> None:
         if chosen:
             out.line(out.paint(title, "bold"))
             rows = [(f"  {_name(item)}", _what(item), clean(item.reason)) for item in chosen]
-            for line in columns(rows):
+            for line in columns(rows) if not out.is_terminal else _fitting(rows, out.width):
                 out.line(line)
     goes_away = [item for item in items if item.remove]
     if not goes_away:
         out.line("nothing can be removed")
         return
-    size = sum(item.size_bytes for item in goes_away)
-    worktrees = count_of(sum(item.path is not None for item in goes_away), "worktree")
-    branches = count_of(sum(bool(item.branch) for item in goes_away), "branch", "branches")
     stay = len(items) - len(goes_away)
-    out.line(f"{worktrees} ({render_size(size)}) and {branches} can go; {stay} {'stays' if stay == 1 else 'stay'}")
+    out.line(f"{_amount(goes_away)} can go; {stay} {'stays' if stay == 1 else 'stay'}")
+
+
+def _amount(items: Sequence[Item]) -> str:
+    """`3 worktrees (1.2 MB) and 2 branches`."""
+    worktrees = [item for item in items if item.path is not None]
+    size = render_size(sum(item.size_bytes for item in worktrees))
+    branches = count_of(sum(bool(item.branch) for item in items), "branch", "branches")
+    return f"{count_of(len(worktrees), 'worktree')} ({size}) and {branches}"
+
+
+def _fitting(rows: Sequence[tuple[str, str, str]], width: int) -> list[str]:
+    """Rows whose last cell, the reason, goes on below itself where the line is too short for it."""
+    heads = columns([row[:2] for row in rows])
+    indent = max(display_width(head) for head in heads) + 2
+    if width - indent < LEAST_REASON:
+        return [line for head, row in zip(heads, rows, strict=True) for line in (head, f"      {row[2]}")]
+    return [
+        line for head, row in zip(heads, rows, strict=True) for line in titled(head, row[2], width=width, indent=indent)
+    ]
 
 
 def _show_outcome(printer: Printer, removals: Sequence[Removal]) -> None:
     gone = [removal for removal in removals if not removal.why]
     if gone:
-        printer.out.line(f"removed {len(gone)}")
+        printer.out.line(f"removed {_amount([removal.item for removal in gone])}")
     for removal in removals:
         if removal.why:
             printer.warn(f"{_name(removal.item)} could not be removed: {clean(removal.why)}")
     kept = sorted({removal.kept_at for removal in gone if removal.kept_at})
     if kept:
         printer.say(f"the work stays under private refs; one of them: git log {kept[0]}")
+
+
+def _show_way_on(printer: Printer, items: Sequence[Item]) -> None:
+    """Results that are not in the base branch are never removed here: that is for the user to say."""
+    branches = [item.branch for item in items if item.is_integration and item.branch and not item.remove]
+    if branches:
+        printer.say("integration branches stay until they are merged; to remove one all the same:")
+        for branch in branches:
+            printer.say(f"  git branch -D {clean(branch)}")
 
 
 def _name(item: Item) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -20,11 +21,15 @@ from orchestrate.views.figures import render_duration, render_money
 from orchestrate.views.rows import Tone
 from orchestrate.views.run import build_view
 from orchestrate.views.summary import elapsed_s
-from orchestrate.views.text import clean, columns
+from orchestrate.views.text import clean, columns, display_width
 
 HISTORY_SCHEMA = "orchestrate/history/v1"
 SHOWN = 20
 """Runs that are listed unless more are asked for: each costs a walk through its log."""
+
+HEAD = ("run", "started", "status", "features", "cost", "time")
+DROPPED_FIRST = ("started", "time", "cost", "features")
+"""What a narrow terminal does without, in this order; the id of a run begins with its date and time."""
 
 _WORDS: dict[str, tuple[str, Tone]] = {
     "running": ("◐ running", "busy"),
@@ -81,9 +86,7 @@ def history(
         session.printer.say("nothing has been run in this repository yet")
         return
     out = session.printer.out
-    table: list[tuple[str, ...]] = [("run", "started", "status", "features", "cost", "time")]
-    table += [_cells(p) for p in past]
-    lines = columns(table, right=(3, 4, 5))
+    lines = render_table(past, width=out.width if out.is_terminal else None)
     out.line(out.paint(lines[0], "dim"))
     for line, p in zip(lines[1:], past, strict=True):
         word, tone = _WORDS[p.status]
@@ -111,6 +114,18 @@ def _look_at(recorded: Recorded, run: str, driven: str, now: float) -> Past:
         wall_s=elapsed_s(view, now if is_driven else view.last_at),
         branch=view.integration_branch,
     )
+
+
+def render_table(past: Sequence[Past], *, width: int | None) -> list[str]:
+    """Head and rows. width: columns that there are, None for any; figures are left out before a line would be broken."""
+    table = [HEAD, *(_cells(p) for p in past)]
+    for count in range(len(DROPPED_FIRST) + 1):
+        shown = [number for number, name in enumerate(HEAD) if name not in DROPPED_FIRST[:count]]
+        right = [at for at, number in enumerate(shown) if HEAD[number] in ("features", "cost", "time")]
+        lines = columns([[row[number] for number in shown if number < len(row)] for row in table], right=right)
+        if width is None or count == len(DROPPED_FIRST) or max(map(display_width, lines)) <= width:
+            return lines
+    raise AssertionError
 
 
 def _cells(past: Past) -> tuple[str, ...]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from orchestrate.cli.printer import Printer
+from orchestrate.cli.printer import Printer, Stream
 from orchestrate.cli.spans import render_toned, show_lines
 from orchestrate.views.live import LiveTable
 from orchestrate.views.rows import Tone
 from orchestrate.views.run import RunView
 from orchestrate.views.summary import headline, next_steps, troubles
-from orchestrate.views.text import clean
+from orchestrate.views.text import clean, titled, wrapped
 
 MOST_ROWS = 60
 """Features that are listed one by one; of more only the telling ones are."""
@@ -18,16 +18,18 @@ _TONES: dict[str, Tone] = {"done": "good", "running": "strong", "limit": "cautio
 def show_receipt(printer: Printer, view: RunView, *, now: float, is_driven: bool = False, report: str = "") -> None:
     """On stdout: it is the answer of `run` and `status`. report: path of the report, if there is one."""
     out = printer.out
-    text = clean(headline(view, now, is_driven=is_driven))
-    out.line(render_toned(out, text, "caution" if _is_broken(view, is_driven) else _TONES.get(view.status, "bad")))
+    tone: Tone = "caution" if _is_broken(view, is_driven) else _TONES.get(view.status, "bad")
+    words = clean(headline(view, now, is_driven=is_driven)).split(" ")
+    for line in wrapped(words, width=out.width, indent="") if out.is_terminal else [" ".join(words)]:
+        out.line(render_toned(out, line, tone))
     out.line()
     show_lines(out, LiveTable(view, ascii_only=out.ascii_only, is_driven=is_driven).rows(now, out.width, MOST_ROWS))
     out.line()
     for fid, word, why in troubles(view):
-        out.line(f"{out.paint('✗', 'red')} {fid} {word}{': ' if why else ''}{clean(why)}")
+        _show_under(out, "✗", "red", f"{fid} {word}{': ' if why else ''}{clean(why)}")
     for warning in view.warnings:
         about = f"{warning.feature}: " if warning.feature else ""
-        out.line(f"{out.paint('!', 'yellow')} {about}{clean(warning.message)}")
+        _show_under(out, "!", "yellow", f"{about}{clean(warning.message)}")
     facts = [("branch", f"{view.integration_branch} at {view.tip[:10]}")] if view.count("integrated") else []
     facts += [("report", report)] if report else []
     facts += [("next", step.command) for step in next_steps(view, is_driven=is_driven)]
@@ -35,6 +37,14 @@ def show_receipt(printer: Printer, view: RunView, *, now: float, is_driven: bool
     for name, value in facts:
         out.line(f"{out.paint((name if name != shown else '').ljust(8), 'dim')}{clean(value)}")
         shown = name
+
+
+def _show_under(out: Stream, sign: str, colour: str, text: str) -> None:
+    """A line led by a sign; on a terminal that is too narrow it goes on below itself. Elsewhere a line stays one line."""
+    first, *others = titled(sign, text, width=out.width, indent=2) if out.is_terminal else [f"{sign} {text}"]
+    out.line(out.paint(sign, colour) + first.removeprefix(sign))
+    for line in others:
+        out.line(line)
 
 
 def _is_broken(view: RunView, is_driven: bool) -> bool:

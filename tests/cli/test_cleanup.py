@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import re
 from pathlib import Path
 
 import pytest
 
+from orchestrate.cli.cleanup import _show_verdicts
+from orchestrate.cli.printer import Printer, Stream
 from orchestrate.core.names import AttemptKey, attempt_branch, checkpoint_ref
 from orchestrate.engine.lock import acquire, this_process
+from orchestrate.git.cleanup import Item
 from orchestrate.git.link import find_link
-from tests.support.logs import RUN, happy_diamond
+from tests.support.logs import BRANCH, RUN, happy_diamond
 from tests.support.statedir import Recording
 
 
@@ -50,7 +55,7 @@ def test_the_dry_run_names_what_goes_and_what_stays_and_why(recording: Recording
 def test_merged_is_removed_and_the_rest_is_left_alone(recording: Recording, left: dict[str, Path]) -> None:
     answer = recording.ask("cleanup", "--yes")
     assert answer.code == 0
-    assert answer.out.splitlines()[-1] == "removed 1"
+    assert re.fullmatch(r"removed 1 worktree \(\d+ B\) and 1 branch", answer.out.splitlines()[-1])
     assert (left["api"].exists(), left["web"].exists()) == (False, True)
     assert [ref.split("/")[-2] for ref in recording.repo.refs("refs/heads/orch")] == ["web"]
     assert "nothing can be removed" in recording.ask("cleanup", "--yes").out
@@ -110,3 +115,29 @@ def test_the_users_own_branches_are_no_candidates(recording: Recording, left: di
     recording.ask("cleanup", "--all", "--yes")
     assert {"refs/heads/main", "refs/heads/mine", "refs/heads/mine-too"} <= set(recording.repo.refs("refs/heads"))
     assert (left["api"].parent / "mine").is_dir()
+
+
+def test_all_says_how_a_result_that_nobody_took_over_can_be_removed(
+    recording: Recording, left: dict[str, Path]
+) -> None:
+    recording.repo.git("branch", BRANCH, attempt_branch(AttemptKey(RUN, "web", 1)))
+    answer = recording.ask("cleanup", "--all", "--yes")
+    assert f"  git branch -D {BRANCH}" in answer.err.splitlines()
+    assert BRANCH in " ".join(recording.repo.refs("refs/heads"))
+    assert "git branch -D" not in recording.ask("cleanup", "--merged", "--yes").err
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (80, [f"  {RUN}/api/1  branch  its work is not merged; kept under a", f"{' ' * 38}private ref"]),
+        (60, [f"  {RUN}/api/1  branch", "      its work is not merged; kept under a private ref"]),
+    ],
+)
+def test_reasons_go_on_below_themselves_on_a_narrow_terminal(width: int, shown: list[str]) -> None:
+    item = Item(AttemptKey(RUN, "api", 1), branch="b", reason="its work is not merged; kept under a private ref")
+    text = io.StringIO()
+    out = Stream(text, color=False, ascii_only=False, width=width)
+    out.is_terminal = True
+    _show_verdicts(Printer(out, out), [item])
+    assert text.getvalue().splitlines()[1:3] == shown

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
+from orchestrate.cli.history import Past, render_table
 from orchestrate.core import events as ev
 from tests.support.logs import RUN, failed_and_skipped, happy_diamond, limit
 from tests.support.statedir import Recording
@@ -57,3 +60,22 @@ def test_a_run_that_broke_off_is_no_running_one(recording: Recording) -> None:
     scenario = happy_diamond()
     recording.store_scenario(replace(scenario, events=scenario.events[:10]))
     assert "broken off" in recording.ask("history").out
+
+
+@pytest.mark.parametrize(
+    ("width", "head"),
+    [
+        (None, ["run", "started", "status", "features", "cost", "time"]),
+        (75, ["run", "started", "status", "features", "cost", "time"]),
+        (60, ["run", "status", "features", "cost", "time"]),
+        (52, ["run", "status", "features", "cost"]),
+        (20, ["run", "status"]),
+    ],
+)
+def test_a_narrow_terminal_does_without_columns_rather_than_breaking_figures(
+    width: int | None, head: list[str]
+) -> None:
+    past = [Past(RUN, "incomplete", 1_795_000_000.0, 2, 4, 1.5, wall_s=402.0), Past(OTHER, "unreadable")]
+    lines = render_table(past, width=width)
+    assert lines[0].split() == head
+    assert lines[1].startswith(f"{RUN}  ")

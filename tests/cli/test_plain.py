@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,15 @@ import pytest
 
 from orchestrate.app.running import Ran
 from orchestrate.cli.plain import JsonProgress, PlainProgress, Progress
+from orchestrate.cli.printer import Printer, Stream
 from orchestrate.cli.progress import Way, resolve
+from orchestrate.cli.receipt import show_receipt
 from orchestrate.core import events as ev
 from orchestrate.errors import ExitCode
 from orchestrate.ports import Stored
 from orchestrate.views.report import build_report
-from tests.support.logs import BASE, BRANCH, RUN, START, Scenario, failed_and_skipped, happy_diamond, rework
+from orchestrate.views.run import build_view
+from tests.support.logs import BASE, BRANCH, RUN, START, Scenario, conflict, failed_and_skipped, happy_diamond, rework
 from tests.support.terminal import StandingClock, Terminal
 
 
@@ -129,3 +133,23 @@ def test_json_of_a_resumed_run_begins_where_it_goes_on() -> None:
 )
 def test_which_way(wish: Way, moving: bool, verbosity: int, environ: dict[str, str], way: Way) -> None:
     assert resolve(Terminal(moving=moving, verbosity=verbosity).printer, wish, environ) == way
+
+
+def test_a_reason_goes_on_below_itself_on_a_narrow_terminal_and_nowhere_else() -> None:
+    scenario = conflict()
+    view = build_view(scenario.plan, scenario.events)
+    shown = {}
+    for is_terminal in (True, False):
+        out = Stream(io.StringIO(), color=False, ascii_only=False, width=60)
+        out.is_terminal = is_terminal
+        show_receipt(Printer(out, out), view, now=scenario.end)
+        assert isinstance(out.file, io.StringIO)
+        shown[is_terminal] = out.file.getvalue().splitlines()
+    at = next(n for n, line in enumerate(shown[True]) if line.startswith("✗ web"))
+    assert shown[True][at : at + 3] == [
+        "✗ web conflicted: conflicts in app.py and we`ird|.py with",
+        "  api; merge it by hand, or let it depend on api",
+        "  (depends_on)",
+    ]
+    assert " ".join(line.strip() for line in shown[True][at : at + 3]) in shown[False]
+    assert max(map(len, shown[True])) <= 60
