@@ -18,7 +18,7 @@ from .link import Link, clear_stale_locks, mend_link, processes_inside
 from .merges import merge_trees, subject_line, write_commit
 from .repository import Repository
 from .run import OBJECT_ID, Git, GitError
-from .status import Status, all_but, read_status
+from .status import Status, all_but, read_status, unhide_changes
 
 OUT_OF_SCOPE_SHOWN = 20
 
@@ -89,6 +89,7 @@ async def seal(work: Work) -> Sealed:
     """Call when nothing of the attempt runs any more. Raises SealRefused, GitError."""
     notices = [found] if (found := mend_link(work.link)) else []
     _clear_locks(work.link)
+    await unhide_changes(work.git, is_sparse=work.repository.sparse)
     status = await read_status(work.git)
     _refuse_unfinished(work.link, status)
     if status.branch != work.branch or not status.commit:

@@ -18,7 +18,7 @@ from .link import find_link
 from .merges import write_commit
 from .repository import Repository
 from .run import Git
-from .status import Status, all_but, read_status
+from .status import Status, all_but, read_status, unhide_changes
 
 
 async def keep(repository: Repository, key: AttemptKey, path: Path | None, *, branch_prefix: str) -> str:
@@ -32,6 +32,7 @@ async def keep(repository: Repository, key: AttemptKey, path: Path | None, *, br
     tree, heads = "", [tip]
     if link is not None and link.index.exists():
         inside = git.at(link.path, link.admin)
+        await unhide_changes(inside, is_sparse=repository.sparse)
         status = await read_status(inside)
         heads.insert(0, status.commit)
         if status.dirty or status.unmerged or status.nested:

@@ -33,6 +33,20 @@ async def read_status(git: Git) -> Status:
     return parse_status(out.stdout)
 
 
+async def unhide_changes(git: Git, *, is_sparse: bool) -> None:
+    """Take back the marks by which an agent can keep a tracked file's changes from git's sight (`update-index
+    --assume-unchanged`, `--skip-worktree`): what the checks see must be what is committed. In a sparse checkout
+    skip-worktree is git's own. https://git-scm.com/docs/git-ls-files (-v)
+    """
+    listed = (await git.run("ls-files", "-v", "-z")).stdout
+    usual = b"HMRCK?S" if is_sparse else b"HMRCK?"
+    marked = [entry[2:] for entry in listed.split(b"\0") if entry and entry[0] not in usual]
+    if marked:
+        flags = ("--no-assume-unchanged",) if is_sparse else ("--no-assume-unchanged", "--no-skip-worktree")
+        for flag in flags:  # git takes one of them at a time
+            await git.run("update-index", flag, "-z", "--stdin", stdin=b"\0".join(marked) + b"\0")
+
+
 def parse_status(output: bytes) -> Status:
     """Output of `status --porcelain=v2 --branch --untracked-files=all --ignored=matching -z` → Status.
 

@@ -297,3 +297,22 @@ def test_renames_do_not_confuse_the_status() -> None:
 def test_binary_files_count_as_changed_without_lines() -> None:
     diff = parse_diff(b":100644 100644 a b M\0pic.png\0-\t-\tpic.png\0")
     assert (diff.paths, diff.insertions, diff.deletions) == (("pic.png",), 0, 0)
+
+
+@pytest.mark.parametrize("mark", ["--assume-unchanged", "--skip-worktree"])
+async def test_a_change_that_was_hidden_from_git_is_committed_all_the_same(world: World, mark: str) -> None:
+    """Otherwise checks would pass on a file that the branch does not hold."""
+    await world.prepare("x")
+    world.repo.git("update-index", mark, "README.md", cwd=world.path("x"))
+    world.repo.write({"README.md": "hidden\n"}, world.path("x"))
+    sealed = await world.seal("x")
+    assert (sealed.error, sealed.changed) == ("", 1)
+    assert world.repo.files(sealed.head)["README.md"] == "hidden"
+
+
+async def test_a_change_that_was_hidden_from_git_is_kept(world: World) -> None:
+    await world.prepare("x")
+    world.repo.git("update-index", "--assume-unchanged", "README.md", cwd=world.path("x"))
+    world.repo.write({"README.md": "hidden\n"}, world.path("x"))
+    await world.keep("x")
+    assert world.repo.files(world.private("x"))["README.md"] == "hidden"
