@@ -42,7 +42,9 @@ def demo(
         raise OrchestrateError(
             f"the demo repository could not be made: {failed}", hint="orchestrate doctor"
         ) from failed
-    tour = _Tour(session, directory, environ)
+    # The worktrees lie beside the repository; in a temporary directory of our own the whole of it can go.
+    traces = (directory.parent,) if keep is None else (directory, directory.with_name(f"{directory.name}.worktrees"))
+    tour = _Tour(session, directory, environ, traces)
     tour.say(f"A small program and a plan for it, in {directory}")
     if code := tour.orchestrate("plan"):
         return ExitCode(code)
@@ -82,8 +84,9 @@ def demo_environment(environ: Mapping[str, str], directory: Path) -> dict[str, s
 class _Tour:
     """Shows each command before it is run, as the user would type it."""
 
-    def __init__(self, session: Session, directory: Path, environ: dict[str, str]) -> None:
+    def __init__(self, session: Session, directory: Path, environ: dict[str, str], traces: tuple[Path, ...]) -> None:
         self._printer, self._directory, self._environ = session.printer, directory, environ
+        self._traces = traces
 
     def say(self, text: str) -> None:
         self._printer.say(text)
@@ -118,5 +121,6 @@ class _Tour:
         self.say(f"\nreport      {report}")
         self.say(f"repository  {self._directory}")
         self.say("the agent was a scripted stand-in: its tokens and dollars are made up")
+        self.say(f"all of it may be deleted: rm -rf {shlex.join(map(str, self._traces))}")
         self.say("\nnext, in your own repository: orchestrate init && orchestrate plan && orchestrate run")
         return ExitCode.DONE

@@ -20,3 +20,5 @@ def test_the_demo_ends_with_a_green_branch_after_one_rework(project: Project) ->
     assert {f["status"] for f in told["features"]} == {"integrated"}
     assert [f["reworks"] for f in told["features"] if f["reworks"]] == [1]
     assert told["run"]["integration_branch"] in ended.stdout + ended.stderr
+    assert f"rm -rf {directory} {directory}.worktrees" in ended.stderr
+    assert (directory.parent / f"{directory.name}.worktrees").is_dir()
