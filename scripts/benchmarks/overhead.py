@@ -34,7 +34,7 @@ at={log}/$(date +%s%N).$$
 export GIT_AUTHOR_DATE={date} GIT_COMMITTER_DATE={date}
 {{ echo "$PWD"; printf '%s\\n' "$#"; for a in "$@"; do printf '%s\\0' "$a"; done; }} > "$at.argv"
 env | grep ^GIT_ > "$at.env"
-if [ -p /dev/stdin ]; then cat > "$at.stdin"; exec {git} "$@" < "$at.stdin"; fi
+if [ -p /dev/stdin ] || [ -f /dev/stdin ]; then cat > "$at.stdin"; exec {git} "$@" < "$at.stdin"; fi
 exec {git} "$@"
 """
 
