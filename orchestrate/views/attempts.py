@@ -140,6 +140,15 @@ def close(attempt: AttemptView, at: float) -> None:
             attempt.spans.pop()
 
 
+def cut_back(attempt: AttemptView, last_seen: float) -> None:
+    """Time since last_seen (Unix seconds) was nobody's: an end that was found out only later closed the spans too late."""
+    while len(attempt.spans) > 1 and attempt.spans[-1].start >= last_seen:
+        attempt.spans.pop()
+    if attempt.spans:
+        last = attempt.spans[-1]
+        last.end = last_seen if last.end is None else min(last.end, last_seen)
+
+
 def lose(attempt: AttemptView, last_seen: float, at: float, why: str) -> None:
     """What was in flight is gone since last_seen (Unix seconds); from `at` on somebody is there again to go on with it."""
     stage = attempt.stage

@@ -23,6 +23,7 @@ from orchestrate.views.figures import (
     render_tokens,
     shorten,
 )
+from orchestrate.views.presence import Presence
 from orchestrate.views.reasons import again_words, conflict_words, failing_words, parse_setup_failure
 
 QUIET_S = 30.0
@@ -97,13 +98,13 @@ class Narrator:
     """How often in a row the service failed the feature's agent."""
     _at_work: set[str] = field(default_factory=set)
     _down_s: float = 0.0
-    _last_at: float = 0.0
+    _presence: Presence = field(default_factory=Presence)
 
     def tell(self, event: ev.Event) -> Line | None:
         """The line of this event; None when it is nothing a person waits for."""
-        line = self._tell(event)
-        self._last_at = max(self._last_at, event.at)
-        return line
+        if gap := self._presence.see(event):
+            self._down_s += gap.seconds
+        return self._tell(event)
 
     def _tell(self, event: ev.Event) -> Line | None:
         match event:
@@ -122,7 +123,6 @@ class Narrator:
                 self._engines += 1
                 if self._engines == 1:
                     return None
-                self._down_s += max(0.0, event.at - self._last_at)
                 for feature in self._at_work:
                     self._failures.pop(feature, None)
                 self._at_work.clear()

@@ -13,7 +13,8 @@ from typing import Literal, get_args
 from orchestrate.core import events as ev
 from orchestrate.core.limits import Account
 from orchestrate.core.plan import Plan
-from orchestrate.views.attempts import NO_TOKENS, AttemptView, Stage, enter, fold_attempt, lose
+from orchestrate.views.attempts import NO_TOKENS, AttemptView, Stage, cut_back, enter, fold_attempt, lose
+from orchestrate.views.presence import Gap, Presence
 
 Status = Literal[
     "waiting",  # for its dependencies, or parked
@@ -133,6 +134,7 @@ class RunView:
     warnings: list[ev.Warned] = field(default_factory=list)
     down_s: float = 0.0
     last_at: float = 0.0
+    presence: Presence = field(default_factory=Presence)
     invocations: int = 0
     reworks: int = 0
     cost_usd: float = 0.0
@@ -185,6 +187,7 @@ def build_view(plan: Plan, events: Iterable[ev.Event]) -> RunView:
 
 def fold(view: RunView, event: ev.Event) -> None:
     """Apply one event. Events of one run, in the order of the log."""
+    gap = view.presence.see(event)
     match event:
         case ev.AttemptStarted():
             _start(view, event)
@@ -197,7 +200,7 @@ def fold(view: RunView, event: ev.Event) -> None:
         case ev.RunStarted():
             _begin(view, event)
         case ev.EngineStarted():
-            _restart(view, event)
+            _restart(view, event, gap)
         case ev.StopRequested():
             view.stop = "cancel" if "cancel" in (event.how, view.stop) else "drain"
         case ev.RunEnded():
@@ -221,17 +224,18 @@ def _begin(view: RunView, event: ev.RunStarted) -> None:
         feature.since = event.at
 
 
-def _restart(view: RunView, event: ev.EngineStarted) -> None:
+def _restart(view: RunView, event: ev.EngineStarted, gap: Gap | None) -> None:
     """Nothing is in flight any more, and what was asked of the engine before is over."""
-    if view.engines:
-        down_s = max(0.0, event.at - view.last_at)
-        view.down_s += down_s
+    if gap is not None:
+        view.down_s += gap.seconds
+        for end in gap.salvaged:
+            cut_back(view.features[end.feature].attempts[end.attempt - 1], gap.since)
         for fid in view.active:
             feature = view.features[fid]
             attempt = feature.attempts[-1]
-            lose(attempt, view.last_at, event.at, "the engine was stopped")
+            lose(attempt, gap.since, event.at, "the engine was stopped")
             attempt.parked = ""
-            attempt.down_s += down_s
+            attempt.down_s += gap.seconds
             _settle_status(view, feature, event.at)
     view.engines.append(event)
     view.status, view.why, view.ended_at, view.stop = "running", "", None, ""

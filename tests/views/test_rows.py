@@ -94,9 +94,28 @@ def test_time_without_an_engine_does_not_count() -> None:
     assert row(*BEGUN, PREPARED, EDIT, ev.EngineStarted(1012.0, 2), now=1020.0).elapsed_s == 10.0
 
 
+def test_what_was_found_out_of_a_dead_agent_is_no_sign_of_life() -> None:
+    salvaged = ev.InvocationFinished(1012.5, "api", 1, 1, "interrupted", cost_usd=0.1, duration_s=20.0)
+    view = build_view(PLAN, (*BEGUN, PREPARED, EDIT, salvaged, ev.EngineStarted(1012.0, 2)))
+    assert (view.down_s, row_of(view, "api", 1020.0).elapsed_s) == (1000.0, 10.0)
+    attempt = view.features["api"].attempts[0]
+    assert [(span.stage, span.start, span.end) for span in attempt.spans] == [
+        ("setup", 10.0, 11.0),
+        ("paused", 11.0, 12.0),
+        ("paused", 1012.0, None),
+    ]
+    assert attempt.cost_usd == 0.1
+
+
+def test_an_end_that_the_dead_engine_saw_itself_is_one() -> None:
+    seen = ev.InvocationFinished(40.0, "api", 1, 1, "done")
+    view = build_view(PLAN, (*BEGUN, PREPARED, EDIT, seen, ev.EngineStarted(1040.0, 2)))
+    assert (view.down_s, row_of(view, "api", 1050.0).elapsed_s) == (1000.0, 40.0)
+
+
 def test_nothing_moves_when_nobody_is_at_it() -> None:
     shown = row_of(build_view(PLAN, (*BEGUN, PREPARED, EDIT)), "api", 5000.0, is_driven=False)
-    assert (shown.elapsed_s, shown.look.word, shown.last) == (2.0, "cut off", "when its engine died: agent starts")
+    assert (shown.elapsed_s, shown.look.word, shown.last) == (2.0, "cut off", "was: agent starts")
     parked = (*BEGUN, PREPARED, ev.AttemptParked(20.0, "api", 1, 6, "stopped while working"))
     stopped = row_of(build_view(PLAN, (*parked, ev.RunEnded(20.0, "interrupted"))), "api", 5000.0)
     assert (stopped.elapsed_s, stopped.look.word) == (10.0, "waiting")

@@ -135,6 +135,6 @@ def test_what_agents_at_work_have_used_is_told_apart_from_what_is_settled() -> N
 
 def test_nobody_is_said_to_be_at_work_when_no_engine_is_there() -> None:
     view = cut(happy_diamond(), 6)
-    for engine, cut_off, last in ((None, True, "when its engine died: Edit db.py"), ({"pid": 1}, False, "Edit db.py")):
+    for engine, cut_off, last in ((None, True, "was: Edit db.py"), ({"pid": 1}, False, "Edit db.py")):
         db = status_document(view, START + 5000.0, engine=engine)["features"][0]
         assert (db["status"], db["cut_off"], db["last"]) == ("working", cut_off, last)
