@@ -260,7 +260,7 @@ class _Session:
             report = self._write_report()
         assert state.ended is not None
         code = _exit_code(state.ended.status, last_signal)
-        if code is ExitCode.DONE and not is_there:
+        if code is ExitCode.DONE and (not is_there or any(is_grave(what) for what in changed)):
             code = ExitCode.INCOMPLETE
         return Ran(self._run, state.ended.status, state.ended.why, report, self._files.report_json(self._run), code)
 
@@ -368,6 +368,12 @@ class _Session:
 
 def _port_variables(port: int) -> dict[str, str]:
     return {"PORT": str(port), "ORCHESTRATE_PORT": str(port)} if port else {}
+
+
+def is_grave(what: str) -> bool:
+    """Whether a change of the repository (Fingerprint.differences) lets other programs run, or git behave otherwise. People
+    commit and switch branches during a run; its configuration, hooks and attributes they leave alone."""
+    return what.split(" ", maxsplit=1)[0].split("/", maxsplit=1)[0] in ("config", "config.worktree", "hooks", "info")
 
 
 def _exit_code(status: ev.RunEnd, last_signal: int) -> ExitCode:

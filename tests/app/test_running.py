@@ -10,7 +10,7 @@ import pytest
 
 from orchestrate.app.planning import make_plan
 from orchestrate.app.preflight import require_ready
-from orchestrate.app.running import Follower, Order, agent_settings, last_run, last_unfinished_run, run_order
+from orchestrate.app.running import Follower, Order, agent_settings, is_grave, last_run, last_unfinished_run, run_order
 from orchestrate.core import events as ev
 from orchestrate.core.plan import Plan
 from orchestrate.errors import ExitCode, InputRefused
@@ -185,3 +185,18 @@ def test_a_run_goes_on_under_the_names_and_in_the_place_that_it_began_with(tmp_p
     )
     assert "later/" not in repo.git("for-each-ref")
     assert not Path(elsewhere).exists()
+
+
+def test_an_agent_that_plants_a_hook_is_no_success(tmp_path: Path) -> None:
+    plants = [[{"run": 'd="$(git rev-parse --git-common-dir)/hooks"; mkdir -p "$d"; echo "#!/bin/sh" > "$d/pre-push"'}]]
+    order = build_order(tmp_path, {"sub": play("sub"), "mul": [[*plants[0], *play("mul")[0]]]})
+    ran = run_order(order, follow)
+    assert (ran.status, ran.code) == ("done", ExitCode.INCOMPLETE)
+    assert any("hooks/pre-push appeared" in w["message"] for w in json.loads(ran.report_file.read_text())["warnings"])
+
+
+def test_what_people_do_during_a_run_is_not_grave() -> None:
+    assert [is_grave(what) for what in ("config changed", "hooks/pre-push appeared", "info/attributes changed")] == [
+        True
+    ] * 3
+    assert not any(is_grave(what) for what in ("refs/heads/main changed", "HEAD changed", "the index changed"))
