@@ -302,7 +302,7 @@ async def test_cancelled_it_is_interrupted_and_its_cost_is_kept(stage: Stage) ->
 
 async def test_cancelled_many_times_it_is_still_judged(stage: Stage) -> None:
     stage.patience = BRUTAL
-    driven = await cancelled_after(stage, {"say": "x"}, "ignore_signals", "hang", times=5)
+    driven = await cancelled_after(stage, "ignore_signals", {"say": "x"}, "hang", times=5)
     assert (driven.ending.end, driven.ending.cost_estimated) == ("interrupted", True)
     assert stage.alive() == []
 
