@@ -79,6 +79,8 @@ def test_a_directory_that_is_gone(tmp_path: Path) -> None:
     program = "import os, sys; os.rmdir(os.getcwd()); from orchestrate.cli import main; sys.exit(main(['plan']))"
     gone = tmp_path / "gone"
     gone.mkdir()
-    done = subprocess.run([sys.executable, "-c", program], cwd=gone, capture_output=True, text=True, check=False)
+    # -P: like the installed command, Python does not look for modules in the current directory.
+    argv = [sys.executable, "-P", "-c", program]
+    done = subprocess.run(argv, cwd=gone, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("error: the current directory no longer exists\n  hint: ")

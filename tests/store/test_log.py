@@ -253,7 +253,7 @@ def test_reads_in_a_directory_that_cannot_be_written(public_dir: Path, *, engine
     before = sorted(os.listdir(public_dir))
     public_dir.chmod(0o555)
     reader = """
-        import os, sys, pathlib
+        import os, sys, pathlib, urllib.parse  # while we may still read where Python lies
         from orchestrate.store.log import SqliteEventLog
         if os.geteuid() == 0:  # whom no permission keeps from writing: be somebody else
             os.setgroups([]), os.setgid(65534), os.setuid(65534)
