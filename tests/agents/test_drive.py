@@ -288,7 +288,7 @@ async def cancelled_after(stage: Stage, *steps: Any, times: int = 1) -> Driven:
     await until(lambda: stage.output.exists() and b"assistant" in stage.output.read_bytes())
     for _ in range(times):
         running.cancel()
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
     return await running
 
 
