@@ -33,6 +33,9 @@ Outcome = Literal[
 RunEnd = Literal["done", "incomplete", "limit", "interrupted", "halted"]
 """How a run ended: all integrated · some not · stopped by a limit · stopped by a person · stopped by a fault of the account."""
 
+HoldCause = Literal["operator", "disk", "machine"]
+"""Why a run stands still: a person wants it · the disk is nearly full · something else of the machine has run out."""
+
 Phase = Literal["edit", "rework", "proceed"]
 """Purpose of an invocation: first work · again with feedback · go on where it was cut off."""
 
@@ -111,12 +114,66 @@ class EngineStarted(Event):
     """Slots for attempts; 0 in logs that do not say."""
 
 
+# ── what people ask for (controls), and what the machine forces ──────────────────────────────────────────────────
+
+
 @dataclass(frozen=True, slots=True)
 class StopRequested(Event):
-    """A person wants the run to end: `drain` starts nothing new, `cancel` also ends what runs."""
+    """A person wants the run to end: `drain` starts nothing new, `cancel` also ends what runs. control: see Control."""
 
     how: Literal["drain", "cancel"]
     by: str = ""
+    control: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Control(Event):
+    """by: who asked (`anna@host`; `engine` for the machine itself). control: its number in the store, 0 for what did not
+    come through the store."""
+
+    by: str = ""
+    control: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PauseRequested(Control):
+    """Nothing new starts until ResumeRequested for the same cause. now: running agents are also ended, their work and
+    session kept. Causes: an operator; a disk, or a machine, that has no room."""
+
+    cause: HoldCause = "operator"
+    now: bool = False
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeRequested(Control):
+    """What was held for this cause goes on."""
+
+    cause: HoldCause = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested(Control):
+    """These features (none named: all that have not ended) are given up; their work is kept."""
+
+    features: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRequested(Control):
+    """These features (none named: all that ended without being integrated) are tried again, with what they depend on and
+    what was skipped because of them. Earlier tries do not count any more; what was spent does."""
+
+    features: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerGiven(Control):
+    """Words of a person for a feature's agent, which gets them with its next invocation. question: what they answer."""
+
+    feature: str = ""
+    text: str = ""
+    question: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +197,14 @@ class Warned(Event):
 
 @dataclass(frozen=True, slots=True)
 class FeatureSkipped(Event):
+    feature: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureCancelled(Event):
+    """Given up before it had begun, or between two attempts."""
+
     feature: str
     why: str
 
@@ -302,6 +367,15 @@ class InvocationFinished(AttemptEvent):
     session_lost: bool = False
     model: str = ""
     artifact: str = ""
+    oom: bool = False
+    """The system ended it for want of memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkSaved(AttemptEvent):
+    """Chatty: the state of the worktree was saved under the attempt's private ref, as `commit`, while the agent works."""
+
+    commit: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,5 +445,5 @@ class EffectLost(AttemptEvent):
     why: str
 
 
-CHATTY: frozenset[type[Event]] = frozenset({InvocationProgressed})
+CHATTY: frozenset[type[Event]] = frozenset({InvocationProgressed, WorkSaved})
 """Kinds that may be lost on power failure and are written in batches."""

@@ -9,7 +9,7 @@ from importlib import import_module
 
 from .table import Row, render_table
 
-MEASURES = {"a": "overhead", "b": "events", "c": "plans", "d": "startup", "e": "makespan", "f": "memory"}
+MEASURES = {"a": "overhead", "b": "events", "c": "plans", "d": "startup", "e": "makespan", "f": "memory", "g": "views"}
 """Row → module; each has measure(), which yields rows."""
 
 

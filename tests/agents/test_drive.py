@@ -262,7 +262,7 @@ async def test_a_daemon_left_behind_does_not_hold_us(stage: Stage) -> None:
         {"say": "done"},
     )
     assert (driven.ending.end, driven.survivors) == ("done", 2)  # the shell and its sleep
-    assert driven.duration_s < 10
+    assert driven.duration_s < 60
     assert stage.alive() == []
 
 
@@ -296,7 +296,7 @@ async def test_cancelled_it_is_interrupted_and_its_cost_is_kept(stage: Stage) ->
     driven = await cancelled_after(stage, {"say": "x"}, "hang")
     assert (driven.ending.end, driven.ending.cost_estimated) == ("interrupted", False)
     assert driven.ending.cost_usd == pytest.approx(0.0043)
-    assert driven.duration_s < 10
+    assert driven.duration_s < 60
     assert stage.alive() == []
 
 

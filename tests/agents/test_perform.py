@@ -109,7 +109,7 @@ async def test_a_good_invocation(desk: Desk) -> None:
     assert (done.end, done.why, done.said, done.exit_code) == ("done", "", "Did it.", 0)
     assert (done.turns, done.session, done.model) == (2, EFFECT.session, "scripted")
     assert done.cost_usd == pytest.approx(2 * 0.0043)
-    assert 0 < done.duration_s < 20
+    assert 0 < done.duration_s < 60
     assert (desk.worktree / "a.py").read_text() == "x"
     assert done.artifact == str(desk.directory / "artifacts/auth/1/agent-1.jsonl")
     assert os.listdir(Path(done.artifact).parent) == ["agent-1.jsonl"], "it said nothing on stderr"

@@ -133,7 +133,7 @@ async def test_stopped_in_a_tool_it_ends_with_everything_and_says_what_it_cost(a
 async def test_silence_of_the_service_is_a_stall(agent: Agent) -> None:
     driven = await agent.drive(Answer("x", hang="mid"), patience=Patience(stall_s=3))
     assert driven.ending.end == "stalled"
-    assert driven.duration_s < 30
+    assert driven.duration_s < 60
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from collections.abc import Iterable
 from itertools import pairwise
 from urllib.parse import quote
@@ -14,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrate.redact import LONGEST_LINE, Redactor, Stream, secret_values
+from tests.support.effort import ends
 
 ALNUM = "Ab3dEf6hIj9kLm2nOp5qRs8tUv1wXy4zAb3dEf6hIj9kLm2nOp5qRs8tUv1wXy4z"
 HEX = "0123456789abcdef" * 4
@@ -211,10 +211,10 @@ def test_a_line_without_end_does_not_pile_up() -> None:
     ],
 )
 def test_hostile_text_takes_linear_time(text: str) -> None:
+    """Takes milliseconds; backtracking would take hours."""
     redactor = Redactor({"A": "top-secret-0815"})
-    started = time.perf_counter()
-    redactor.redact(text)
-    assert time.perf_counter() - started < 3.0
+    with ends():
+        assert "top-secret" not in redactor.redact(f"{text} top-secret-0815")
 
 
 @pytest.mark.parametrize(

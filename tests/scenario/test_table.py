@@ -25,7 +25,7 @@ ATTEMPT_EVENTS = sorted(
     key=lambda c: c.__name__,
 )
 ALL_EVENTS = {c for c in vars(ev).values() if isinstance(c, type) and issubclass(c, ev.Event)} - {
-    ev.Event, ev.AttemptEvent, ev.DecidedAttemptEvent,
+    ev.Event, ev.Control, ev.AttemptEvent, ev.DecidedAttemptEvent,
 }  # fmt: skip
 
 DECIDED: dict[type[ev.Event], dict[str, Any]] = {

@@ -149,7 +149,7 @@ def test_one_event_makes_one_line(event: ev.Event, text: str, follows: str) -> N
     assert line.feature == getattr(event, "feature", "")
 
 
-BASES = {ev.Event, ev.AttemptEvent, ev.DecidedAttemptEvent}
+BASES = {ev.Event, ev.Control, ev.AttemptEvent, ev.DecidedAttemptEvent}
 
 
 def test_every_kind_is_told_or_silent_on_purpose() -> None:
