@@ -13,16 +13,13 @@ import shlex
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar, get_args
+from typing import Protocol, TypeVar
 
 from orchestrate import __version__, process
-from orchestrate.agents.drive import Patience
 from orchestrate.agents.perform import AgentPerformer
-from orchestrate.agents.settings import AgentSettings, ClaudeSettings, ScriptedSettings
-from orchestrate.core import effects as fx
 from orchestrate.core import events as ev
 from orchestrate.core.names import AttemptKey, integration_branch, parse_integration_branch, render_run_id
 from orchestrate.core.plan import Plan
@@ -35,21 +32,17 @@ from orchestrate.engine.lock import Held, acquire, this_process
 from orchestrate.engine.loop import Engine
 from orchestrate.errors import ExitCode
 from orchestrate.git.fingerprint import fingerprint
-from orchestrate.git.perform import GitPerformer
-from orchestrate.git.repository import Base, Repository, branch_holds, open_repository
-from orchestrate.git.settings import GitSettings
-from orchestrate.ports import Performer, Stored
-from orchestrate.redact import Redactor, secret_values
+from orchestrate.git.repository import branch_holds
+from orchestrate.ports import Stored
 from orchestrate.spec.frozen import parse_plan, render_plan
-from orchestrate.spec.load import Loaded
 from orchestrate.store.artifacts import StateDir, write_atomically
 from orchestrate.store.log import SqliteEventLog
-from orchestrate.verify.perform import VerifyPerformer
-from orchestrate.verify.settings import VerifySettings
 from orchestrate.views.report import build_report, render_json, render_markdown
 from orchestrate.views.report_model import Report
 
 from .memory import RunMemory
+from .order import Order
+from .performers import build_performers
 
 
 class Follower(Protocol):
@@ -63,21 +56,6 @@ class Follower(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What is to be run. resume: the run to go on with; plan and base then come from its log."""
-
-    loaded: Loaded
-    repository: Repository
-    plan: Plan
-    base: Base
-    inputs: str
-    environ: Mapping[str, str]
-    resume: str = ""
-    flags: Mapping[str, object] = field(default_factory=dict)
-    """Settings given on the command line, by setting name."""
-
-
-@dataclass(frozen=True, slots=True)
 class Ran:
     """How it went. code: the exit status that says so."""
 
@@ -87,88 +65,6 @@ class Ran:
     report: Report
     report_file: Path
     code: ExitCode
-
-
-@dataclass(frozen=True, slots=True)
-class Unfinished:
-    """A run that can be gone on with. inputs: digest of what it was made of. config: path of its feature list, flags: the
-    settings given when it was started; what these limit must hold for every engine of the run."""
-
-    run: str
-    inputs: str
-    started: float
-    ended: ev.RunEnded | None
-    plan: str
-    config: str
-    flags: Mapping[str, object]
-
-
-def last_run(state: StateDir) -> Unfinished | None:
-    """The newest run if it is unfinished: cut off, stopped by a person or by a limit."""
-    with SqliteEventLog(state.log, read_only=True) as log:
-        runs = log.runs()
-        return _unfinished(state, log, runs[-1]) if runs else None
-
-
-def last_unfinished_run(state: StateDir) -> Unfinished | None:
-    """The newest of all unfinished runs: a later one may have been started beside it."""
-    with SqliteEventLog(state.log, read_only=True) as log:
-        return next((found for run in reversed(log.runs()) if (found := _unfinished(state, log, run))), None)
-
-
-def _unfinished(state: StateDir, log: SqliteEventLog, run: str) -> Unfinished | None:
-    """A run whose engine died between its end and its report is gone on with too: else it would be run all over again."""
-    first, last = log.first(run), log.last(run)
-    if first is None or not isinstance(first.event, ev.RunStarted):
-        return None
-    ended = last.event if last else None
-    if isinstance(ended, ev.Warned):  # said after the end, such as that the repository was changed meanwhile
-        ended = next((s.event for s in reversed(log.read(run)) if not isinstance(s.event, ev.Warned)), None)
-    is_over = isinstance(ended, ev.RunEnded) and ended.status in ("done", "incomplete")
-    if is_over and state.report_json(run).exists():
-        return None
-    begun = first.event
-    flags = json.loads(begun.flags) if begun.flags else {}
-    end = ended if isinstance(ended, ev.RunEnded) else None
-    return Unfinished(run, begun.inputs, begun.at, end, begun.plan, begun.config, flags)
-
-
-def newest_result(directory: Path, environ: Mapping[str, str]) -> tuple[str, Path]:
-    """Integration branch and report file of the repository's newest run."""
-    state = StateDir(open_repository(directory, environ=environ).common_dir)
-    with SqliteEventLog(state.log, read_only=True) as log:
-        run = log.runs()[-1]
-        first = log.first(run)
-    assert first is not None and isinstance(first.event, ev.RunStarted)
-    return first.event.integration_branch, state.report_json(run)
-
-
-def agent_settings(loaded: Loaded, repository: Repository, artifacts: Path) -> AgentSettings:
-    """The agents' slice of the settings."""
-    s = loaded.settings
-    return AgentSettings(
-        worktrees=worktrees_dir(loaded, repository),
-        artifacts=artifacts,
-        claude=ClaudeSettings(
-            command=(s.claude.command,) if "/" in s.claude.command else tuple(shlex.split(s.claude.command)),
-            permission_mode=s.claude.permission_mode,
-            allowed_tools=s.claude.allowed_tools,
-            disallowed_tools=s.claude.disallowed_tools,
-            fallback_model=s.claude.fallback_model,
-            pass_env=s.claude.pass_env,
-            args=s.claude.args,
-        ),
-        scripted=ScriptedSettings(s.scripted.script),
-        template=Path(s.prompts.template) if s.prompts.template else None,
-        max_turns=s.limits.max_turns,
-        patience=Patience(stall_s=s.limits.stall_seconds),
-    )
-
-
-def worktrees_dir(loaded: Loaded, repository: Repository) -> Path:
-    """Where the worktrees go, absolute."""
-    given = loaded.settings.worktrees_dir
-    return (repository.toplevel / Path(given).expanduser()).resolve() if given else repository.default_worktrees_dir
 
 
 def run_order(order: Order, follow: Callable[[str, Plan], Follower]) -> Ran:
@@ -281,7 +177,10 @@ class _Session:
         process.prepare_loop()
         settings = self._order.loaded.settings
         policy = Policy(settings.max_parallel, settings.limits.max_cost_usd, settings.retry_backoff_seconds)
-        performers, agent = self._performers()
+        performers, agent = build_performers(
+            self._order, self._plan, self._memory, self._clock,
+            artifacts=self._files.artifacts(self._run), branch_prefix=self._prefix, worktrees=self._worktrees_so_far(),
+        )  # fmt: skip
         async with LocalDispatcher(performers, slots=policy.max_parallel) as dispatcher:
             engine = Engine(
                 state, policy, log=self._log, clock=self._clock, dispatcher=dispatcher,
@@ -311,48 +210,6 @@ class _Session:
         )  # fmt: skip
         return (started, engine)
 
-    def _performers(self) -> tuple[Mapping[type[fx.Effect], Performer], AgentPerformer]:
-        order, loaded = self._order, self._order.loaded
-        settings, features = loaded.settings, self._plan.features
-        redactor = Redactor({**secret_values(order.environ), **secret_values(dict(settings.env))})
-        artifacts = self._files.artifacts(self._run)
-        agents = agent_settings(loaded, order.repository, artifacts)
-        agents = replace(agents, worktrees=self._worktrees_so_far() or agents.worktrees)
-        git_settings = GitSettings(
-            agents.worktrees, self._prefix, settings.copy, settings.ports.first, settings.ports.count
-        )
-
-        async def run_setup(key: AttemptKey, path: Path) -> str:
-            return await verify.run_setup(key, path)
-
-        git = GitPerformer(
-            order.repository, git_settings, features,
-            clock=self._clock, base_of=self._memory.base_of, run_setup=run_setup, ports_held=self._memory.ports_held,
-        )  # fmt: skip
-        verify = VerifyPerformer(
-            VerifySettings(artifacts, settings.setup, order.environ, settings.env), features,
-            clock=self._clock, path_of=git.path_of, port_of=git.port_of,
-            integration_worktree=git.integration_worktree, redactor=redactor,
-        )  # fmt: skip
-        agent = AgentPerformer(
-            agents, features=features, brief_of=self._memory.brief_of,
-            variables=lambda key: {**_port_variables(git.port_of(key)), **git.variables_of(key)},
-            environ=order.environ, redactor=redactor, clock=self._clock,
-        )  # fmt: skip
-        performers: dict[type[fx.Effect], Performer] = {
-            fx.PrepareWorktree: git,
-            fx.RunAgent: agent,
-            fx.SealWork: git,
-            fx.RunChecks: verify,
-            fx.MergeWork: git,
-            fx.RunMergeChecks: verify,
-            fx.PublishMerge: git,
-            fx.KeepWork: git,
-        }
-        missing = set(get_args(fx.AnyEffect)) - performers.keys() - {fx.StopWork}
-        assert not missing, f"nobody performs {missing}"
-        return performers, agent
-
     def _worktrees_so_far(self) -> Path | None:
         """Where the worktrees of this run lie already, whatever the settings say by now; None if there are none."""
         made = (s.event for s in reversed(self._past) if isinstance(s.event, ev.WorktreePrepared))
@@ -364,10 +221,6 @@ class _Session:
         write_atomically(self._files.report_json(self._run), render_json(report))
         write_atomically(self._files.report_markdown(self._run), render_markdown(report))
         return report
-
-
-def _port_variables(port: int) -> dict[str, str]:
-    return {"PORT": str(port), "ORCHESTRATE_PORT": str(port)} if port else {}
 
 
 def is_grave(what: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrate.app.running import last_unfinished_run
+from orchestrate.app.unfinished import last_unfinished_run
 from orchestrate.cli import complete
 from orchestrate.cli.context import Session
 from orchestrate.cli.options import JsonOption, YesOption

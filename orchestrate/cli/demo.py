@@ -104,7 +104,7 @@ class _Tour:
 
     def conclude(self) -> ExitCode:
         """Land the result, as the user would, and show that it works."""
-        from orchestrate.app.running import newest_result
+        from orchestrate.app.unfinished import newest_result
 
         branch, report = newest_result(self._directory, self._environ)
         self.say("\nThe result is one branch. Landing it is your act; here it is done for you:")

@@ -16,8 +16,9 @@ from orchestrate.cli.plan import load_plan, planning_flags
 from orchestrate.errors import ExitCode, OrchestrateError
 
 if TYPE_CHECKING:
+    from orchestrate.app.order import Order
     from orchestrate.app.planning import Planned
-    from orchestrate.app.running import Order, Unfinished
+    from orchestrate.app.unfinished import Unfinished
 
 Progress = Literal["auto", "live", "plain", "json", "none"]
 
@@ -149,7 +150,8 @@ def _resumed(session: Session, config: Path | None, given: dict[str, object]) ->
 
     The plan and the base are those in its log. Raises OrchestrateError when there is none.
     """
-    from orchestrate.app.running import Order, last_unfinished_run
+    from orchestrate.app.order import Order
+    from orchestrate.app.unfinished import last_unfinished_run
     from orchestrate.cli.recorded import common_git_dir
     from orchestrate.spec.frozen import parse_plan
     from orchestrate.store.artifacts import StateDir
@@ -183,7 +185,8 @@ def _order(
     planned: Planned, flags: dict[str, object], *, environ: Mapping[str, str], new: bool, yes: bool
 ) -> tuple[Order, Unfinished | None]:
     """Start anew, or go on with the run that is returned. Raises OrchestrateError where the user must say which."""
-    from orchestrate.app.running import Order, last_run
+    from orchestrate.app.order import Order
+    from orchestrate.app.unfinished import last_run
     from orchestrate.store.artifacts import StateDir
 
     inputs = hashlib.sha256(f"{planned.loaded.inputs_digest}/{planned.selection}".encode()).hexdigest()
@@ -208,8 +211,8 @@ def _order(
 
 
 def _require_ready(order: Order) -> tuple[str, ...]:
+    from orchestrate.app.order import agent_settings
     from orchestrate.app.preflight import require_ready
-    from orchestrate.app.running import agent_settings
 
     return require_ready(order.plan, agent_settings(order.loaded, order.repository, Path()), order.environ)
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from orchestrate.app.order import Order, agent_settings
 from orchestrate.app.planning import make_plan
 from orchestrate.app.preflight import require_ready
-from orchestrate.app.running import Follower, Order, agent_settings, is_grave, last_run, last_unfinished_run, run_order
+from orchestrate.app.running import Follower, is_grave, run_order
+from orchestrate.app.unfinished import last_run, last_unfinished_run
 from orchestrate.core import events as ev
 from orchestrate.core.plan import Plan
 from orchestrate.errors import ExitCode, InputRefused
