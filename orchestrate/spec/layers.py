@@ -23,12 +23,24 @@ if TYPE_CHECKING:
 
 PREFIX = "ORCHESTRATE_"
 
-TABLES = ("limits", "prompts", "ports", "claude", "scripted", "env")
+TABLES = ("limits", "prompts", "ports", "claude", "scripted", "containment", "disk", "env")
 """Settings that are merged key by key; every other one is replaced as a whole."""
 
 OWN_VARIABLES = frozenset(
     f"{PREFIX}{name}"
-    for name in ("RUN", "EFFECT", "FEATURE", "ATTEMPT", "INVOCATION", "CONFIG", "DEBUG", "PORT", "SCRIPTED_STATE")
+    for name in (
+        "RUN",
+        "EFFECT",
+        "FEATURE",
+        "ATTEMPT",
+        "INVOCATION",
+        "CONFIG",
+        "DEBUG",
+        "PORT",
+        "SCRIPTED_STATE",
+        "FAILPOINT",
+        "FAILPOINTS_LOG",
+    )
 )
 """Variables of the program that are no settings: what agents and checks are told, and switches of the command line."""
 

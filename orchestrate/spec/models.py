@@ -14,7 +14,7 @@ from orchestrate.core.names import id_problem
 from orchestrate.core.plan import Command, Schedule, StartOn
 from orchestrate.core.plan import Feature as PlanFeature
 
-from .settings import KNOWN_AGENTS, Claude, Limits, PermissionMode, Ports, Settings
+from .settings import KNOWN_AGENTS, Claude, Containment, Disk, Limits, PermissionMode, Ports, Settings
 
 DEFAULTS = Settings()
 DAY = 86_400
@@ -162,6 +162,22 @@ class ScriptedTable(Strict):
     """File with what it plays; found like a `prompt_file`."""
 
 
+class ContainmentTable(Strict):
+    """How agents, setup commands and checks are kept together, so that nothing of them is left behind."""
+
+    pid_namespace: Literal["auto", "off"] = Containment().pid_namespace
+    """`auto`: each in a process namespace of its own, where the system lets us. `off`: in none, for commands that need
+    `sudo`, or start containers without root."""
+
+
+class DiskTable(Strict):
+    """What a run leaves free on the disks that it writes to."""
+
+    low_mb: int = Field(default=Disk().low_mb, ge=0, le=1_048_576)
+    """With less than so many MiB free, a run does not begin, and one that is under way stands still until there is room.
+    0: it stands still only when the disk is full."""
+
+
 class Common(Strict):
     """Settings of a project. They may stand at the top of `orchestrate.toml` or of the feature list, or in its `project`."""
 
@@ -209,6 +225,10 @@ class Common(Strict):
     """How Claude Code is started."""
     scripted: ScriptedTable = Field(default_factory=ScriptedTable)
     """What the scripted agent plays."""
+    containment: ContainmentTable = Field(default_factory=ContainmentTable)
+    """How agents and checks are kept together."""
+    disk: DiskTable = Field(default_factory=DiskTable)
+    """What a run leaves free on its disks."""
 
 
 class Project(Common):

@@ -68,6 +68,20 @@ class Scripted:
 
 
 @dataclass(frozen=True, slots=True)
+class Containment:
+    """pid_namespace: `auto`, where the system lets us, every command has a process namespace of its own; `off`, none has."""
+
+    pid_namespace: Literal["auto", "off"] = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """low_mb: free space, in units of 2**20 bytes, below which a run stands still. 0: only a disk that is really full."""
+
+    low_mb: int = 512
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything about a project except its features. base_branch: empty means the repository's default branch.
 
@@ -95,3 +109,5 @@ class Settings:
     ports: Ports = field(default_factory=Ports)
     claude: Claude = field(default_factory=Claude)
     scripted: Scripted = field(default_factory=Scripted)
+    containment: Containment = field(default_factory=Containment)
+    disk: Disk = field(default_factory=Disk)
