@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from orchestrate import __version__, process
+from orchestrate import __version__, failpoint, process
 from orchestrate.agents.perform import AgentPerformer
 from orchestrate.core import events as ev
 from orchestrate.core.names import AttemptKey, integration_branch, parse_integration_branch, render_run_id
@@ -81,7 +81,9 @@ def run_order(order: Order, follow: Callable[[str, Plan], Follower]) -> Ran:
         acquire(state.engine_lock, this_process(run=run, command=command, since=clock.now())) as held,
         SqliteEventLog(state.log) as log,
     ):
+        failpoint.reach("resume.orphans.before")
         end_orphans(log.runs()[-20:])
+        failpoint.reach("resume.orphans.after")
         return _Session(order, state, log, clock, run, held).drive(follow)
 
 
@@ -201,6 +203,7 @@ class _Session:
         engine = ev.EngineStarted(now, os.getpid(), socket.gethostname(), __version__, parallel)
         if self._past:
             cut_off = self._memory.invoking
+            failpoint.reach("resume.salvage.before")
             return (*(agent.salvage(AttemptKey(self._run, e.feature, e.attempt), e) for e in cut_off), engine)
         branch = integration_branch(self._run, self._prefix)
         started = ev.RunStarted(

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrate import failpoint
 from orchestrate.cli.context import Given, environment, session_printer
 from orchestrate.errors import ExitCode, InputRefused, OrchestrateError, Problem
 
@@ -32,6 +33,7 @@ Run = Callable[[Sequence[str], "Invocation"], int]
 def run_arguments(arguments: Sequence[str], *, run: Run | None = None) -> int:
     """Run one command line; returns the exit code."""
     environ = environment()
+    failpoint.arm(environ)
     wants_json = is_json_asked_for(arguments)
     if refusal := platform_refusal(sys.platform):
         return _refuse(refusal, session_printer(Given(), environ), wants_json=wants_json)

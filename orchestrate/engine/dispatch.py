@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
+from orchestrate import failpoint
 from orchestrate.core.effects import AnyEffect, Effect
 from orchestrate.core.events import Event
 from orchestrate.ports import EffectEnd, Performer
@@ -62,8 +63,11 @@ class LocalDispatcher:
         job.task.add_done_callback(lambda _: job.close())  # also when it is cancelled before its first step
 
     async def _perform(self, job: _Job) -> None:
+        kind = type(job.effect).__name__
+        failpoint.reach("effect.*.begin", kind)
         try:
             await self._performers[type(job.effect)].perform(job.effect, job.report)
+            failpoint.reach("effect.*.end", kind)
         except asyncio.CancelledError:
             job.report(EffectEnd("cancelled", job.why))
         except Exception as bug:  # noqa: BLE001 - a defect in a performer costs its own effect, never the run

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from orchestrate import failpoint
 from orchestrate.errors import OrchestrateError
 from orchestrate.process import boot_id, start_time
 
@@ -72,6 +73,7 @@ class Held:
         """Give the lock back; a second call does nothing."""
         if self._fd < 0:
             return
+        failpoint.reach("lock.released.before")
         fd, self._fd = self._fd, -1
         os.ftruncate(fd, 0)
         fcntl.flock(fd, fcntl.LOCK_UN)
@@ -97,6 +99,7 @@ def acquire(path: Path, owner: Owner, *, flock: Flock = fcntl.flock) -> Held:
         try:
             flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_still_there(fd, path):
+                failpoint.reach("lock.taken")
                 held = Held(fd, path)
                 held.note(owner)
                 return held

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from orchestrate import failpoint
 from orchestrate.core.names import AttemptKey, attempt_branch, checkpoint_ref
 
 from .link import find_link
@@ -64,6 +65,7 @@ async def snapshot_tree(inside: Git, index: Path, status: Status) -> str:
     own = inside.with_variables(GIT_INDEX_FILE=name)
     try:
         await asyncio.to_thread(shutil.copyfile, index, name)
+        failpoint.reach("checkpoint.index-copied")
         # Unreadable files are left out rather than failing the rest: exit code 1.
         await own.run("add", "-A", "--ignore-errors", "--", *all_but(status.nested), ok=(0, 1))
         return await own.line("write-tree")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Literal
 
+from orchestrate import failpoint
 from orchestrate.core.names import (
     DEFAULT_PREFIX,
     PRIVATE_REFS,
@@ -322,13 +323,16 @@ def _measure(root: Path) -> tuple[int, list[str]]:
 async def _remove_one(repository: Repository, item: Item, prefix: str) -> str:
     """Save, then remove worktree and branch. Returns the private ref that keeps the work; empty for a merged branch."""
     kept = ""
+    failpoint.reach("cleanup.item.begin")
     if item.path is not None or not item.is_integration:
         await keep(repository, item.key, item.path, branch_prefix=prefix)
         kept = checkpoint_ref(item.key)
+        failpoint.reach("cleanup.item.kept")
     if item.path is not None:
         await _remove_worktree(repository, item.path)
     if item.branch:
         await repository.git.run("update-ref", "--no-deref", "-d", f"refs/heads/{item.branch}", item.tip)
+    failpoint.reach("cleanup.item.end")
     return kept
 
 

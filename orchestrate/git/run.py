@@ -15,6 +15,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from orchestrate import failpoint
 from orchestrate.errors import OrchestrateError
 from orchestrate.process import Finished, run_command, run_command_now
 
@@ -118,23 +119,27 @@ class Git:
     ) -> Finished:
         """Run to the end; raises GitError when the exit code is none of `ok`. Retries once what passes by itself."""
         argv = ["git", *args]
+        failpoint.reach("git.*.before", *_points(args))
         done = await run_command(argv, cwd=self.cwd, env=self.env, stdin=stdin, timeout_s=timeout_s)
         if done.exit_code not in ok and _passes_by_itself(done):
             await asyncio.sleep(RETRY_AFTER_S)
             done = await run_command(argv, cwd=self.cwd, env=self.env, stdin=stdin, timeout_s=timeout_s)
         if done.exit_code not in ok or done.timed_out:
             raise _error(args, done, timeout_s)
+        failpoint.reach("git.*.after", *_points(args))
         return done
 
     def run_now(self, *args: str, ok: Collection[int] = (0,), timeout_s: float = TIMEOUT_S) -> Finished:
         """The same for code outside the loop."""
         argv = ["git", *args]
+        failpoint.reach("git.*.before", *_points(args))
         done = run_command_now(argv, cwd=self.cwd, env=self.env, timeout_s=timeout_s)
         if done.exit_code not in ok and _passes_by_itself(done):
             time.sleep(RETRY_AFTER_S)
             done = run_command_now(argv, cwd=self.cwd, env=self.env, timeout_s=timeout_s)
         if done.exit_code not in ok or done.timed_out:
             raise _error(args, done, timeout_s)
+        failpoint.reach("git.*.after", *_points(args))
         return done
 
     async def line(self, *args: str, stdin: bytes | None = None) -> str:
@@ -179,6 +184,24 @@ def with_identity(git: Git) -> Git:
 def paths_of(output: bytes) -> tuple[str, ...]:
     """NUL-terminated paths → text, any bytes kept (surrogateescape)."""
     return tuple(os.fsdecode(part) for part in output.split(b"\0") if part)
+
+
+_WRITING = frozenset(
+    ["add", "checkout", "clean", "commit", "commit-tree", "merge-tree", "reset", "symbolic-ref", "update-ref", "worktree", "write-tree"]
+)
+
+
+def _points(args: tuple[str, ...]) -> tuple[str, ...]:
+    """The fail point that a command is: its verb and, where that does many things, what for; none for one that reads."""
+    if args[0] not in _WRITING:
+        return ()
+    if args[0] == "worktree":
+        return (f"worktree-{args[1]}",)
+    if args[0] != "update-ref":
+        return (args[0],)
+    ref = next(arg for arg in args if arg.startswith("refs/"))
+    kind = "private" if ref.startswith("refs/orchestrate/") else "merged" if ref.endswith("/integration") else "attempt"
+    return (f"{'delete' if '-d' in args else 'update'}-ref-{kind}",)
 
 
 def _text(output: bytes) -> str:

@@ -12,6 +12,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestrate import failpoint
 from orchestrate.core.names import AttemptKey, attempt_branch, integration_dir, worktree_dir
 from orchestrate.errors import OrchestrateError
 
@@ -173,6 +174,7 @@ class Worktrees:
 
     def _mark(self, path: Path, owner: str) -> None:
         _, link = self.inside(path)
+        failpoint.reach("worktree.marked.before")
         link.mark(owner)
 
     async def _branch_tip(self, branch: str) -> str:

@@ -10,6 +10,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrate import failpoint
 from orchestrate.core.names import AttemptKey
 
 
@@ -97,7 +98,9 @@ def write_atomically(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        failpoint.reach("file.*.before", path.name)
         Path(name).replace(path)
+        failpoint.reach("file.*.after", path.name)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

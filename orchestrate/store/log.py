@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import orchestrate
+from orchestrate import failpoint
 from orchestrate.core.events import CHATTY, EngineStarted, Event, RunStarted
 from orchestrate.errors import ExitCode, OrchestrateError
 from orchestrate.ports import Stored
@@ -94,6 +95,7 @@ class SqliteEventLog:
         if self._read_only or self._connection is None:
             raise OrchestrateError(f"the log {self.path} was opened for reading only")
         encoded = [encode(event) for event in events]
+        failpoint.reach("log.*.before", *(kind for kind, _ in encoded))
         chatty = all(type(event) in CHATTY for event in events)
         db = self._connection
         with self._explained(), self._transaction(db, "NORMAL" if chatty else "FULL"):
@@ -105,6 +107,7 @@ class SqliteEventLog:
                     for seq, (event, (kind, body)) in enumerate(zip(events, encoded, strict=True), last + 1)
                 ],
             )
+        failpoint.reach("log.*.after", *(kind for kind, _ in encoded))
         return [Stored(seq, run, event) for seq, event in enumerate(events, last + 1)]
 
     def read(self, run: str, after: int = 0) -> Sequence[Stored]:
@@ -312,6 +315,7 @@ def _create(path: Path) -> None:
             with contextlib.closing(db):
                 db.execute("PRAGMA journal_mode = WAL")
                 db.executescript(SCHEMA)
+            failpoint.reach("log.created.before")
             Path(name).replace(path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
