@@ -27,7 +27,9 @@ from .words import quoted
 
 __all__ = ["Loaded", "find_config", "load_project", "load_settings"]
 
-NOT_INPUT = ("max_parallel", "worktrees_dir", "ports", "limits", "retry_backoff_seconds")
+NOT_INPUT = (
+    "max_parallel", "worktrees_dir", "ports", "limits", "retry_backoff_seconds", "containment", "checkpoints", "disk",
+)  # fmt: skip
 """Settings that say how fast and how dearly, not what: a run may go on with others."""
 
 
@@ -77,7 +79,7 @@ def load_project(
         problems += found
     problems += _agent_problems(settings, origins, features)
     _refuse_if_any(problems)
-    settings_digest = _settings_digest(settings, context)
+    settings_digest = _settings_digest(settings, context, files.folders)
     return Loaded(
         root=files.root,
         config_path=path,
@@ -181,7 +183,18 @@ def _other_lists(path: Path, start: Path) -> tuple[str, ...]:
     return (f"using {shown(path, start)}; also there, not read: {', '.join(others)}",)
 
 
-def _settings_digest(settings: Settings, context: str) -> str:
-    row: dict[str, Any] = {key: value for key, value in asdict(settings).items() if key not in NOT_INPUT}
+def _settings_digest(settings: Settings, context: str, folders: Sequence[Path]) -> str:
+    """The same wherever the repository lies: names of files count from its root, as far as they are inside."""
     template = Path(settings.prompts.template).read_text("utf-8") if settings.prompts.template else ""
+    settings = replace(
+        settings,
+        prompts=replace(settings.prompts, template=_from(folders, settings.prompts.template)),
+        scripted=Scripted(_from(folders, settings.scripted.script)),
+    )
+    row: dict[str, Any] = {key: value for key, value in asdict(settings).items() if key not in NOT_INPUT}
     return digest_of([row, context, template])
+
+
+def _from(folders: Sequence[Path], absolute: str) -> str:
+    inside = (str(Path(absolute).relative_to(folder)) for folder in folders if Path(absolute).is_relative_to(folder))
+    return next(inside, absolute) if absolute else ""

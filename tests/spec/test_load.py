@@ -228,6 +228,18 @@ def test_what_makes_the_plan_moves_its_digest(project: Project) -> None:
     assert digests(project)[1] != before[1]
 
 
+def test_the_digest_is_the_same_wherever_the_repository_lies(project: Project, tmp_path: Path) -> None:
+    project.write_list(scripted={"script": "config/script.json"}, prompts={"template": "config/t.md"}, agent="scripted")
+    project.write("config/script.json", "{}")
+    project.write("config/t.md", "Do {{prompt}}.")
+    before = digests(project)
+    copy = Project(tmp_path / "elsewhere" / "copy", project.home)
+    shutil.copytree(project.root, copy.root)
+    assert digests(copy) == before
+    copy.write("config/t.md", "Do {{prompt}} well.")
+    assert digests(copy) != before
+
+
 @pytest.mark.parametrize("keys", [{"max_parallel": 9}, {"ports": {"first": 5000}}, {"limits": {"max_cost_usd": 3}}])
 def test_how_fast_and_how_dearly_does_not_move_the_digest(project: Project, keys: dict[str, object]) -> None:
     project.write_list()
