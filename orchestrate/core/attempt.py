@@ -48,6 +48,7 @@ TRANSITIONS: dict[type[ev.AttemptEvent], tuple[frozenset[Stage], Stage | None]] 
     ev.WorktreeFailed: (frozenset({Stage.PREPARING}), Stage.READY),
     ev.InvocationStarted: (frozenset({Stage.READY}), Stage.INVOKING),
     ev.InvocationProgressed: (frozenset({Stage.INVOKING}), None),
+    ev.WorkSaved: (frozenset({Stage.INVOKING}), None),
     ev.InvocationFinished: (frozenset({Stage.INVOKING}), Stage.READY),
     ev.SealStarted: (frozenset({Stage.READY}), Stage.SEALING),
     ev.WorkSealed: (frozenset({Stage.SEALING}), Stage.READY),
@@ -92,6 +93,8 @@ class Invoked:
     session_lost: bool = False
     rework: bool = False
     """It was given as one of the attempt's reworks."""
+    unreached: bool = False
+    """Its service said nothing at all: no fault of the attempt."""
 
 
 @dataclass(slots=True)
@@ -122,6 +125,10 @@ class Attempt:
     """Merges that somebody else made void by moving the integration branch."""
     losses: int = 0
     stopping: ev.AttemptStopping | None = None
+    released: bool = False
+    """It was to be interrupted, and the reason is gone before its work had ended."""
+    kept_out: int = 0
+    """Times that somebody held the integration branch."""
     parked: bool = False
     outcome: ev.Outcome | None = None
     why: str = ""

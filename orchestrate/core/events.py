@@ -210,6 +210,13 @@ class FeatureCancelled(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class FeatureReopened(Event):
+    """It had ended and is tried again, as RetryRequested asked; its earlier tries do not count any more."""
+
+    feature: str
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptEvent(Event):
     feature: str
     attempt: int
@@ -430,11 +437,12 @@ class MergeChecksFinished(AttemptEvent):
 @dataclass(frozen=True, slots=True)
 class Published(AttemptEvent):
     """The integration branch's tip is now `commit`. ok False: it could not be moved; commit is then where it stands,
-    if somebody else moved it, and empty otherwise."""
+    if somebody else moved it, and empty otherwise. held: because somebody has it checked out: that passes."""
 
     ok: bool
     commit: str = ""
     why: str = ""
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from . import events as ev
 
 LIMIT = 8000
@@ -34,6 +36,12 @@ def after_breach(paths: tuple[str, ...], allowed: tuple[str, ...]) -> str:
         + "\n".join(f"- {p}" for p in paths[:20])
         + "\nUndo these changes and keep the rest."
     )
+
+
+def with_answers(text: str, answers: Sequence[str]) -> str:
+    """What the agent is told besides: words of people, as they were given. Bounded by LIMIT each."""
+    said = [f"A person answers:\n{answer[:LIMIT]}" for answer in answers]
+    return "\n\n".join([text, *said] if text else said)
 
 
 def failed_names(checks: tuple[ev.CheckResult, ...]) -> str:

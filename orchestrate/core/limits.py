@@ -63,8 +63,31 @@ class Account:
     met: int = 0
     """Usage limits since anything succeeded that were met after the time at which the one before was to end."""
     refused: str = ""
+    unreached: int = 0
+    """Invocations in a row, of whatever feature, that failed without a single token: nobody is there."""
+    unreached_since: float = 0.0
+    probes: int = 0
+    """Of those, the ones that were made to see whether somebody is there again."""
+
+    reached: bool = False
+    """Somebody was there once in this run."""
+
+    @property
+    def away_limit_s(self) -> float:
+        """How long to wait for the service: one that was never there may be a mistake of the settings."""
+        return AWAY_LIMIT_S if self.reached else NEVER_THERE_LIMIT_S
+
+    @property
+    def is_away(self) -> bool:
+        """The service cannot be reached, as far as is known."""
+        return self.unreached >= AWAY_AFTER
 
     def observe(self, e: ev.InvocationFinished) -> None:
+        self.reached = self.reached or e.tokens.total > 0
+        if is_unreached(e):
+            self._miss(e.at)
+        elif e.end not in ("interrupted", "killed", "config", "stalled", "timed_out", "crashed"):
+            self.unreached = self.probes = 0
         match e.end:
             case "limit" if e.resets_at is not None and e.resets_at > e.at:
                 if e.at >= self.paused_until:  # else it ran into the limit that is being waited for
@@ -84,6 +107,29 @@ class Account:
                 pass
 
 
+    def _miss(self, at: float) -> None:
+        self.unreached += 1
+        if self.unreached == 1:
+            self.unreached_since = at
+        if self.is_away and at >= self.paused_until:  # else it had begun before the pause, and says nothing new
+            self.paused_until = at + min(LONGEST_PROBE_S, FIRST_PROBE_S * 2**self.probes)
+            self.probes += 1
+
+
+def is_unreached(e: ev.InvocationFinished) -> bool:
+    """The service failed before it had said anything: the network is away, or the service is."""
+    return e.end == "transient" and e.tokens.total == 0 and e.cost_usd == 0
+
+
+AWAY_AFTER = 3
+"""Invocations in a row that reach nobody until the service is held to be away."""
+FIRST_PROBE_S, LONGEST_PROBE_S = 15.0, 300.0
+"""Pause before one agent tries whether the service is there again, seconds: doubles each time."""
+AWAY_LIMIT_S = 12 * 3600.0
+"""After so long without anybody there, the run ends; it can be gone on with."""
+NEVER_THERE_LIMIT_S = 900.0
+"""The same where nobody has been there since the run began."""
+
 MAX_PAUSE_S = 8 * 86400.0
 """No known limit lasts longer than a week; a later reset time is taken for a mistake."""
 
@@ -102,19 +148,26 @@ def admit(
     now: float,
     run_cap_usd: float | None,
     feature_left_usd: float | None,
-    free_slots: int,
+    running: int,
+    slots: int,
 ) -> Admission:
-    """May an invocation start now, and how much may it spend? What is left of the run is shared among the free slots."""
+    """May an invocation start now, and how much may it spend? What is left of the run is shared among the free slots.
+    running: invocations under way."""
     if account.refused:
         return Never(account.refused)
+    if account.is_away and now - account.unreached_since >= account.away_limit_s:
+        return Never(f"the agent's service could not be reached for {account.away_limit_s / 60:.0f} minutes")
     if feature_left_usd is not None and feature_left_usd < CENT:
         return Never("the feature's cost limit is spent")
     if account.paused_until > now:
-        return WaitUntil(account.paused_until, "usage limit")
+        why = "the agent's service cannot be reached" if account.is_away else "usage limit"
+        return WaitUntil(account.paused_until, why)
+    if account.is_away and running:
+        return WaitUntil(inf, "one agent tries whether its service can be reached")
     if run_cap_usd is None:
         return Go(feature_left_usd)
     left = run_cap_usd - ledger.spent_usd - ledger.reserved_usd
-    share = left / max(1, free_slots)
+    share = left / max(1, slots - running)
     if share < CENT:
         share = left  # crumbs are not worth sharing
     if share < CENT:

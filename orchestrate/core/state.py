@@ -7,14 +7,16 @@ number of features (ADR 3: why the fold works in place).
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import insort
 from dataclasses import dataclass, field, replace
 
 from . import events as ev
+from . import requests
 from .attempt import BEFORE, IN_FLIGHT, TRANSITIONS, WORKING, Attempt, Invoked, Stage
-from .limits import Account, Ledger
+from .limits import Account, Ledger, is_unreached
 from .names import AttemptKey
 from .plan import Plan
+from .queues import end_feature, is_success, move, offer, requeue, withdraw
 
 Key = tuple[float, int, str]
 """Order among features: (-rank, priority, id); the smallest goes first."""
@@ -42,6 +44,8 @@ class FeatureState:
     """Its dependencies' heads do not merge: waits until all are integrated."""
     ended: ev.Outcome | None = None
     why: str = ""
+    answers: list[str] = field(default_factory=list)
+    """What people have to say to its agent, which has not been told yet."""
 
     @property
     def active(self) -> bool:
@@ -83,6 +87,16 @@ class RunState:
     parked: int = 0
     stop: str = ""
     """`drain` or `cancel`, once asked for."""
+    holds: dict[ev.HoldCause, ev.PauseRequested] = field(default_factory=dict)
+    """Why nothing new may start, by cause."""
+    cancelled: dict[str, str] = field(default_factory=dict)
+    """Features to be given up at a person's wish, and the reason to be told; no rule has acted on it yet."""
+    reopening: dict[str, None] = field(default_factory=dict)
+    """Features that ended and are to be tried again, dependencies first; no rule has acted on it yet."""
+    squeezed: int = 0
+    """Agents that the system ended for want of memory: as many fewer work at once."""
+    merge_after: float = 0.0
+    """Nothing is merged before: the integration branch is held by somebody. Unix seconds."""
     ended: ev.RunEnded | None = None
 
     def working(self) -> int:
@@ -92,6 +106,14 @@ class RunState:
     def in_flight(self) -> int:
         """Effects under way."""
         return sum(len(self.stages[s]) for s in IN_FLIGHT)
+
+    def slots(self, most: int) -> int:
+        """How many attempts may work at once, of the `most` that the operator allows."""
+        return max(1, most - self.squeezed)
+
+    def is_emptied(self) -> bool:
+        """Whether a pause asks to end what is running."""
+        return any(held.now for held in self.holds.values())
 
     def attempt(self, fid: str) -> Attempt:
         attempt = self.features[fid].attempt
@@ -116,7 +138,7 @@ def fresh(run: str, plan: Plan, base: str) -> RunState:
     }
     state = RunState(run, plan, base, base, features, left=len(features), wave_left=[len(w) for w in plan.waves])
     for f in features.values():
-        _offer(state, f)
+        offer(state, f)
     return state
 
 
@@ -128,79 +150,35 @@ def evolve(state: RunState, event: ev.Event) -> None:
         case ev.AttemptEvent():
             _evolve_attempt(state, event)
         case ev.FeatureSkipped():
-            _end_feature(state, state.features[event.feature], "skipped", event.why)
+            end_feature(state, state.features[event.feature], "skipped", event.why)
         case ev.EngineStarted():
             _restart(state)
         case ev.StopRequested():
             state.stop = "cancel" if event.how == "cancel" or state.stop == "cancel" else "drain"
+        case ev.PauseRequested():
+            requests.hold(state, event)
+        case ev.ResumeRequested():
+            requests.release(state, event.cause)
+        case ev.CancelRequested():
+            requests.cancel(state, event)
+        case ev.RetryRequested():
+            requests.retry(state, event)
+        case ev.AnswerGiven() if event.feature in state.features:
+            state.features[event.feature].answers.append(event.text)
+        case ev.FeatureCancelled():
+            end_feature(state, state.features[event.feature], "cancelled", event.why)
+        case ev.FeatureReopened():
+            requests.reopen(state, state.features[event.feature])
         case ev.RunEnded():
             state.ended = event
-        case ev.RunStarted() | ev.Warned():
+        case ev.RunStarted() | ev.Warned() | ev.AnswerGiven():
             pass
         case _:
             raise AssertionError(f"unknown event {event!r}")
 
 
-# ── features ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _satisfied(state: RunState, f: FeatureState) -> bool:
-    if state.plan.schedule == "waves" and f.wave > state.open_wave:
-        return False
-    if state.plan.start_on == "integrated" or f.base_conflict:
-        return f.unintegrated == 0
-    return f.unverified == 0
-
-
-def _offer(state: RunState, f: FeatureState) -> None:
-    """Put it among the ready ones if it may start."""
-    if f.ended is None and not f.active and f.id not in state.blocked and _satisfied(state, f):
-        at = bisect_left(state.ready, f.key)
-        if at == len(state.ready) or state.ready[at] != f.key:
-            state.ready.insert(at, f.key)
-
-
-def _withdraw(keys: list[Key], key: Key) -> None:
-    at = bisect_left(keys, key)
-    if at < len(keys) and keys[at] == key:
-        del keys[at]
-
-
-def _end_feature(state: RunState, f: FeatureState, outcome: ev.Outcome, why: str) -> None:
-    f.ended, f.why = outcome, why
-    state.left -= 1
-    state.blocked.pop(f.id, None)
-    _withdraw(state.ready, f.key)
-    state.delayed = [entry for entry in state.delayed if entry[1] != f.key] if state.delayed else state.delayed
-    if not is_success(outcome):
-        for dependent in state.plan.dependents[f.id]:
-            d = state.features[dependent]
-            if d.ended is None:
-                state.blocked.setdefault(dependent, f"{f.id} {'was ' if outcome != 'failed' else ''}{PAST[outcome]}")
-                _withdraw(state.ready, d.key)
-    state.wave_left[f.wave] -= 1
-    while state.open_wave < len(state.wave_left) and state.wave_left[state.open_wave] == 0:
-        state.open_wave += 1
-        if state.plan.schedule == "waves" and state.open_wave < len(state.plan.waves):
-            for fid in state.plan.waves[state.open_wave]:
-                _offer(state, state.features[fid])
-
-
-PAST: dict[ev.Outcome, str] = {
-    "integrated": "integrated",
-    "no_changes": "left without a change",
-    "failed": "failed",
-    "conflicted": "in conflict",
-    "cancelled": "cancelled",
-    "skipped": "skipped",
-    "interrupted": "interrupted",
-    "postponed": "postponed",
-}
-
-
-def is_success(outcome: ev.Outcome) -> bool:
-    """Only what is in the integration branch counts."""
-    return outcome == "integrated"
+HELD_WAIT_S = 30.0
+"""After that many seconds an integration branch that somebody holds is tried again."""
 
 
 # ── attempts ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -209,19 +187,12 @@ def is_success(outcome: ev.Outcome) -> bool:
 def _start(state: RunState, e: ev.AttemptStarted) -> None:
     f = state.features[e.feature]
     assert not f.active and f.ended is None and e.attempt == f.number + 1, f"{e!r} cannot happen"
-    _withdraw(state.ready, f.key)
+    withdraw(state.ready, f.key)
     state.delayed = [entry for entry in state.delayed if entry[1] != f.key] if state.delayed else state.delayed
     f.number = e.attempt
     f.tries += 1
     f.attempt = Attempt(e.attempt, e.at, e.parents, n=1)
     state.stages[Stage.PREPARING][f.id] = None
-
-
-def _move(state: RunState, fid: str, attempt: Attempt, stage: Stage) -> None:
-    del state.stages[attempt.stage][fid]
-    attempt.stage = stage
-    if stage is not Stage.ENDED:
-        state.stages[stage][fid] = None
 
 
 def _evolve_attempt(state: RunState, e: ev.AttemptEvent) -> None:
@@ -235,9 +206,9 @@ def _evolve_attempt(state: RunState, e: ev.AttemptEvent) -> None:
         assert e.n == a.n + 1, f"{e!r} is not decision {a.n + 1}"
         a.n = e.n
     if after is not None:
-        _move(state, f.id, a, after)
+        move(state, f.id, a, after)
     match e:
-        case ev.InvocationProgressed() | ev.SealStarted() | ev.ChecksStarted():
+        case ev.InvocationProgressed() | ev.WorkSaved() | ev.SealStarted() | ev.ChecksStarted():
             pass
         case ev.WorktreePrepared():
             a.prepared = True
@@ -245,7 +216,7 @@ def _evolve_attempt(state: RunState, e: ev.AttemptEvent) -> None:
             a.problem = e if a.stopping is None else None
             f.base_conflict = f.base_conflict or e.kind == "conflict"
         case ev.InvocationStarted():
-            _invoke(state, a, e)
+            _invoke(state, f, a, e)
         case ev.InvocationFinished():
             _settle(state, f, a, e)
         case ev.WorkSealed():
@@ -255,7 +226,7 @@ def _evolve_attempt(state: RunState, e: ev.AttemptEvent) -> None:
         case ev.AttemptVerified():
             _verify(state, f, a, e)
         case ev.MergeStarted():
-            _withdraw(state.mergeable, f.key)
+            withdraw(state.mergeable, f.key)
             a.merge, a.proof, a.published = None, None, None
         case ev.MergeFinished():
             a.merge = e
@@ -263,20 +234,24 @@ def _evolve_attempt(state: RunState, e: ev.AttemptEvent) -> None:
             if e.kind == "moved":
                 a.overtaken += 1
                 state.integration_head = e.commit
-                _requeue(state, f, a)
+                requeue(state, f, a)
         case ev.MergeChecksFinished():
             a.proof = e
         case ev.MergeChecksStarted() | ev.PublishStarted():
             pass
         case ev.Published():
             a.published = e
+            if e.held:
+                a.kept_out += 1
+                state.merge_after = e.at + HELD_WAIT_S
             if not e.ok:
-                a.overtaken += a.stopping is None
+                a.overtaken += a.stopping is None and not e.held
                 state.integration_head = e.commit or state.integration_head
-                _requeue(state, f, a)
+                requeue(state, f, a)
         case ev.AttemptStopping():
-            a.stopping = e
+            a.stopping, a.released = e, False
             state.stopping[f.id] = None
+            state.cancelled.pop(f.id, None)
             if e.outcome != "interrupted":  # that one goes on in a later engine, where it may still be blocked
                 state.blocked.pop(f.id, None)
         case ev.AttemptParked():
@@ -289,9 +264,12 @@ def _evolve_attempt(state: RunState, e: ev.AttemptEvent) -> None:
             _end_attempt(state, f, a, e)
         case _:  # pragma: no cover (TRANSITIONS knows no other)
             raise AssertionError(f"unknown event {e!r}")
+    if a.released and a.stage not in IN_FLIGHT and not state.stop:
+        requests.go_on(state, f, a)
 
 
-def _invoke(state: RunState, a: Attempt, e: ev.InvocationStarted) -> None:
+def _invoke(state: RunState, f: FeatureState, a: Attempt, e: ev.InvocationStarted) -> None:
+    f.answers = []
     a.phase, a.invoking_since = e.phase, e.at
     a.sealed, a.checks = None, None
     a.reserved_usd = e.max_cost_usd or 0.0
@@ -299,14 +277,18 @@ def _invoke(state: RunState, a: Attempt, e: ev.InvocationStarted) -> None:
 
 
 def _settle(state: RunState, f: FeatureState, a: Attempt, e: ev.InvocationFinished) -> None:
+    unreached = is_unreached(e)
     a.past.append(
-        Invoked(a.phase, e.end, e.at, e.why, e.denials, e.duration_s, e.session_lost, rework=a.phase == "rework")
-    )
+        Invoked(
+            a.phase, e.end, e.at, e.why, e.denials, e.duration_s, e.session_lost, a.phase == "rework", unreached
+        )
+    )  # fmt: skip
     a.session_number += e.session_lost
     state.ledger.settle(a.reserved_usd, e.cost_usd)
     a.reserved_usd = 0.0
     f.spent_usd += e.cost_usd
     state.account.observe(e)
+    state.squeezed += e.oom
 
 
 def _verify(state: RunState, f: FeatureState, a: Attempt, e: ev.AttemptVerified) -> None:
@@ -319,13 +301,13 @@ def _verify(state: RunState, f: FeatureState, a: Attempt, e: ev.AttemptVerified)
         for dependent in state.plan.dependents[f.id]:
             d = state.features[dependent]
             d.unverified -= 1
-            _offer(state, d)
+            offer(state, d)
 
 
 def _end_attempt(state: RunState, f: FeatureState, a: Attempt, e: ev.AttemptEnded) -> None:
     a.outcome, a.why = e.outcome, e.why
     state.stopping.pop(f.id, None)
-    _withdraw(state.mergeable, f.key)
+    withdraw(state.mergeable, f.key)
     if a.parked:
         a.parked = False
         state.parked -= 1
@@ -337,28 +319,22 @@ def _end_attempt(state: RunState, f: FeatureState, a: Attempt, e: ev.AttemptEnde
         for check in state.plan.features[f.id].verify:
             if check.when != "feature":
                 state.standing.setdefault((check.name, check.run), f.id)
-        _end_feature(state, f, e.outcome, e.why)
+        end_feature(state, f, e.outcome, e.why)
         for dependent in state.plan.dependents[f.id]:
             d = state.features[dependent]
             d.unintegrated -= 1
             if d.active and state.attempt(dependent).stage is Stage.QUEUED and d.unintegrated == 0:
                 insort(state.mergeable, d.key)
-            _offer(state, d)
+            offer(state, d)
     elif not e.retry:
-        _end_feature(state, f, e.outcome, e.why)
+        end_feature(state, f, e.outcome, e.why)
     elif e.retry_at > e.at:
         insort(state.delayed, (e.retry_at, f.key))
     else:
-        _offer(state, f)
+        offer(state, f)
 
 
 # ── what is lost ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _requeue(state: RunState, f: FeatureState, a: Attempt) -> None:
-    """It was being merged, so that all its dependencies are integrated."""
-    _move(state, f.id, a, Stage.QUEUED)
-    insort(state.mergeable, f.key)
 
 
 def _lose(state: RunState, f: FeatureState, a: Attempt, at: float, why: str) -> None:
@@ -371,19 +347,22 @@ def _lose(state: RunState, f: FeatureState, a: Attempt, at: float, why: str) -> 
     if stage is Stage.PUBLISHING:
         state.unsure = f.id
     if BEFORE.get(stage) is Stage.QUEUED:
-        _requeue(state, f, a)
+        requeue(state, f, a)
     elif stage in BEFORE:
-        _move(state, f.id, a, BEFORE[stage])
+        move(state, f.id, a, BEFORE[stage])
 
 
 def _restart(state: RunState) -> None:
     """A new engine: nothing is in flight, and what was asked of the old one is over."""
     state.stop, state.ended = "", None
-    state.account = replace(state.account, refused="")
+    state.squeezed, state.merge_after = 0, 0.0
+    state.holds = {cause: held for cause, held in state.holds.items() if cause == "operator"}
+    state.account = replace(state.account, refused="", unreached=0, probes=0)
     active = [fid for stage, fids in state.stages.items() if stage is not Stage.ENDED for fid in fids]
     for fid in active:
         f, a = state.features[fid], state.attempt(fid)
         _lose(state, f, a, a.invoking_since, "the engine was stopped")
+        a.released = False
         if a.stopping is not None and a.stopping.outcome == "interrupted":
             a.stopping = None
             state.stopping.pop(fid, None)

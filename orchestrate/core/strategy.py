@@ -70,7 +70,7 @@ _TROUBLE: frozenset[ev.InvocationEnd] = frozenset({"transient", "incomplete", "k
 
 
 def _after_invocation(f: Feature, a: Attempt, last: Invoked) -> Step:
-    if last.end in _TROUBLE and sum(i.end in _TROUBLE for i in a.past) >= retry.TROUBLE_LIMIT:
+    if last.end in _TROUBLE and sum(i.end in _TROUBLE and not i.unreached for i in a.past) >= retry.TROUBLE_LIMIT:
         return GiveUp("failed", f"the agent kept going wrong: {last.why or last.end}")
     if last.session_lost:
         # A session that we cut off before it had begun says nothing against the agent.
@@ -86,6 +86,8 @@ def _after_invocation(f: Feature, a: Attempt, last: Invoked) -> Step:
             return GiveUp("failed", last.why or "the agent did not finish within its limits")
         case "transient":
             failures = _in_a_row(a, {"transient"})
+            if last.unreached:  # whether to go on is a matter of the run, not of this attempt
+                return Invoke("proceed", not_before=last.at + retry.backoff_s(FIRST_WAIT_S, min(failures, 2)))
             if failures > retry.TRANSIENT_LIMIT:
                 return GiveUp("failed", f"the agent's service kept failing: {last.why}")
             return Invoke("proceed", not_before=last.at + retry.backoff_s(FIRST_WAIT_S, failures))
@@ -108,7 +110,7 @@ def _in_a_row(a: Attempt, ends: set[ev.InvocationEnd]) -> int:
     for i in reversed(a.past):
         if i.end not in ends:
             break
-        count += 1
+        count += not i.unreached
     return count
 
 

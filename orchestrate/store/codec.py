@@ -33,6 +33,7 @@ KINDS: Mapping[str, type[ev.Event]] = {
     "Warned": ev.Warned,
     "FeatureSkipped": ev.FeatureSkipped,
     "FeatureCancelled": ev.FeatureCancelled,
+    "FeatureReopened": ev.FeatureReopened,
     "AttemptStarted": ev.AttemptStarted,
     "InvocationStarted": ev.InvocationStarted,
     "SealStarted": ev.SealStarted,

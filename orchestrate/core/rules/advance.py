@@ -6,7 +6,7 @@ from math import inf
 from typing import assert_never
 
 from orchestrate.core import events as ev
-from orchestrate.core import limits, retry
+from orchestrate.core import feedback, limits, retry
 from orchestrate.core.attempt import Attempt, Stage
 from orchestrate.core.names import session_id
 from orchestrate.core.policy import Policy
@@ -14,7 +14,7 @@ from orchestrate.core.state import FeatureState, RunState
 from orchestrate.core.strategy import Check, GiveUp, Invoke, Seal, Verified, single
 
 from .finish import failure
-from .made import Decided
+from .made import NOTHING, Decided
 
 
 def advance_attempts(s: RunState, p: Policy, now: float) -> Decided:
@@ -35,6 +35,8 @@ def _advance(s: RunState, p: Policy, f: FeatureState, a: Attempt, now: float) ->
         return Decided(failure(s, p, f, a, now, "failed", "its work was lost again and again", final=False))
     step = single(s.plan.features[f.id], a)
     match step:
+        case (Seal() | Check()) if "disk" in s.holds:
+            return _stand_still(s, f, a, now)
         case Seal():
             return Decided(ev.SealStarted(now, f.id, a.number, a.n + 1))
         case Check(head):
@@ -49,9 +51,16 @@ def _advance(s: RunState, p: Policy, f: FeatureState, a: Attempt, now: float) ->
             assert_never(step)
 
 
-def _invoke(s: RunState, p: Policy, f: FeatureState, a: Attempt, step: Invoke, now: float) -> Decided:
+def _stand_still(s: RunState, f: FeatureState, a: Attempt, now: float) -> Decided:
+    """Until what holds the run is over, or for a later engine."""
     if s.stop:
         return Decided(ev.AttemptParked(now, f.id, a.number, a.n + 1, "the run is stopping"))
+    return NOTHING
+
+
+def _invoke(s: RunState, p: Policy, f: FeatureState, a: Attempt, step: Invoke, now: float) -> Decided:
+    if s.stop or s.holds:
+        return _stand_still(s, f, a, now)
     feature = s.plan.features[f.id]
     left_s = feature.timeout_s - a.worked_s
     if left_s <= 0:
@@ -80,7 +89,7 @@ def _invoke(s: RunState, p: Policy, f: FeatureState, a: Attempt, step: Invoke, n
                     resume=not step.fresh,
                     timeout_s=left_s,
                     max_cost_usd=allowance_usd,
-                    feedback=step.feedback,
+                    feedback=feedback.with_answers(step.feedback, f.answers),
                 )
             )  # fmt: skip
         case _:
@@ -95,5 +104,6 @@ def admission(s: RunState, p: Policy, feature_left_usd: float | None, now: float
         now=now,
         run_cap_usd=p.max_cost_usd,
         feature_left_usd=feature_left_usd,
-        free_slots=p.max_parallel - len(s.stages[Stage.INVOKING]),
+        running=len(s.stages[Stage.INVOKING]),
+        slots=s.slots(p.max_parallel),
     )

@@ -24,6 +24,6 @@ def conclude_run(s: RunState, p: Policy, now: float) -> Decided:
         return Decided(ev.RunEnded(now, "interrupted", "stopped by a person"))
     match admission(s, p, None, now):
         case limits.Never(why):
-            return Decided(ev.RunEnded(now, "halted" if s.account.refused else "limit", why))
+            return Decided(ev.RunEnded(now, "halted" if s.account.refused or s.account.is_away else "limit", why))
         case _:
             return NOTHING

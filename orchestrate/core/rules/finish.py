@@ -17,6 +17,9 @@ def finish_attempts(s: RunState, p: Policy, now: float) -> Decided:
         if a.stopping is not None and a.stage not in IN_FLIGHT:
             if a.published is not None and a.published.ok:
                 return _end(fid, a, now, "integrated")  # it came to its end all the same
+            if a.stopping.outcome == "skipped" and not _is_groundless(s, fid):
+                why = "what it depends on is tried again"
+                return Decided(ev.AttemptEnded(now, fid, a.number, a.n + 1, "postponed", why, retry=True))
             if a.stopping.outcome != "interrupted":
                 return _end(fid, a, now, a.stopping.outcome, a.stopping.why)
             if not a.parked:
@@ -30,6 +33,11 @@ def finish_attempts(s: RunState, p: Policy, now: float) -> Decided:
         if a.stopping is None and (made := _merged(fid, a, now)).event is not None:
             return made
     return NOTHING
+
+
+def _is_groundless(s: RunState, fid: str) -> bool:
+    """Something it depends on will not be integrated."""
+    return any(s.features[d].ended not in (None, "integrated") for d in s.plan.features[fid].depends_on)
 
 
 def _end(fid: str, a: Attempt, now: float, outcome: ev.Outcome, why: str = "") -> Decided:

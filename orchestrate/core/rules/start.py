@@ -15,7 +15,7 @@ from .made import NOTHING, Decided
 
 
 def start_attempts(s: RunState, p: Policy, now: float) -> Decided:
-    if s.stop or s.working() >= p.max_parallel:
+    if s.stop or s.holds or s.working() >= s.slots(p.max_parallel):
         return NOTHING
     key, wake_at = _best(s, now)
     if key is None:
