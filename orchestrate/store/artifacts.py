@@ -19,7 +19,8 @@ class StateDir:
     """`<common git directory>/orchestrate`: shared by all checkouts of the repository, seen by none of them.
 
     ```
-    log.sqlite3      engine.lock      worktree.lock
+    log.sqlite3      engine.lock      worktree.lock    ballast
+    backups/log-<events>-<sum>.sqlite3
     runs/<run>/plan.json  report.json  report.md
     runs/<run>/artifacts/<feature>/<attempt>/…
     ```
@@ -34,6 +35,16 @@ class StateDir:
     @property
     def log(self) -> Path:
         return self.root / "log.sqlite3"
+
+    @property
+    def backups(self) -> Path:
+        """Copies of the log, made when an engine starts."""
+        return backups_of(self.log)
+
+    @property
+    def ballast(self) -> Path:
+        """Space that is given up when the disk is full, so that the log can still say so."""
+        return ballast_of(self.log)
 
     @property
     def engine_lock(self) -> Path:
@@ -71,6 +82,14 @@ class StateDir:
         return make_private(self.root)
 
 
+def backups_of(log: Path) -> Path:
+    return log.with_name("backups")
+
+
+def ballast_of(log: Path) -> Path:
+    return log.with_name("ballast")
+
+
 def _plain_name(text: str) -> str:
     """A run id or feature id as one component of a path. Raises ValueError for anything that would lead elsewhere."""
     if not text or text in (".", "..") or "/" in text or "\0" in text:
@@ -96,16 +115,26 @@ def write_atomically(path: Path, text: str) -> None:
     try:
         with open(fd, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        failpoint.reach("file.*.before", path.name)
-        Path(name).replace(path)
-        failpoint.reach("file.*.after", path.name)
+        put_in_place(Path(name), path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def put_in_place(aside: Path, path: Path) -> None:
+    """Give a complete file its name: its content is synced first, then the name, then the directory that holds it."""
+    sync(aside)
+    point = path.name.partition("-")[0]  # `log` for all backups, whose names tell what is in them
+    failpoint.reach("file.*.before", point)
+    aside.replace(path)
+    failpoint.reach("file.*.after", point)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """What was written to the file, or the names in the directory, survive a loss of power from now on."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(directory)
+        os.fsync(fd)
     finally:
-        os.close(directory)
+        os.close(fd)

@@ -1,14 +1,13 @@
-"""The event log on disk: one SQLite database a repository, one append-only table.
+"""The event log on disk: one SQLite database a repository, one append-only table of events and one of requests.
 
 Invariant: what `append` returned survives `kill -9`, and, unless the batch was chatter only, the loss of power. Rows are
-never changed nor removed: triggers refuse it to everybody, not only to us.
+never changed nor removed: triggers refuse it to everybody, not only to us. What is read is what was written, up to
+some event: every row is checked against its sum, and against the row before it of the same run.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import shutil
 import sqlite3
 import tempfile
@@ -19,31 +18,16 @@ from typing import Any, Self
 import orchestrate
 from orchestrate import failpoint
 from orchestrate.core.events import CHATTY, EngineStarted, Event, RunStarted
-from orchestrate.errors import ExitCode, OrchestrateError
+from orchestrate.errors import OrchestrateError
 from orchestrate.ports import Stored
+from orchestrate.store import backups, refusals
+from orchestrate.store.artifacts import ballast_of
+from orchestrate.store.ballast import drop_ballast
+from orchestrate.store.chain import START, is_intact, link
 from orchestrate.store.codec import UnreadableEventError, decode, encode
-
-FORMAT = 1
-"""Version of the tables below, in PRAGMA user_version. Shapes of events have versions of their own (codec)."""
-
-APPLICATION = 0x6F726368
-"""`orch`, in PRAGMA application_id: tells our database from any other. https://www.sqlite.org/pragma.html"""
-
-BUSY_S = 10.0
-"""How long to wait for another process that is writing, seconds."""
-
-SCHEMA = f"""
-CREATE TABLE event (
-    seq INTEGER PRIMARY KEY, run TEXT NOT NULL, at REAL NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL
-) STRICT;
-CREATE INDEX event_of_run ON event (run);
-CREATE TRIGGER event_stays BEFORE UPDATE ON event BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
-CREATE TRIGGER event_remains BEFORE DELETE ON event BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
-PRAGMA application_id = {APPLICATION};
-PRAGMA user_version = {FORMAT};
-"""
-
-_COLUMNS = "SELECT seq, run, at, kind, body FROM event"
+from orchestrate.store.database import FORMAT, ROWS, connect, create, format_of
+from orchestrate.store.migration import FoundDamage, InUse, migrate
+from orchestrate.store.verification import find_damage
 
 _RUNS = """
 WITH RECURSIVE known(run) AS (
@@ -56,17 +40,25 @@ SELECT run FROM known WHERE run IS NOT NULL ORDER BY (SELECT min(seq) FROM event
 """Hops through the index from run to run: its cost grows with the runs, not with their events."""
 
 
-class SqliteEventLog:
-    """Implements ports.EventLog. Used from the thread that opened it; other processes may read all the while.
+_INSERT = "INSERT INTO event (seq, run, at, kind, body, sum) VALUES (?, ?, ?, ?, ?, ?)"
 
-    read_only: for commands that only look: creates nothing, works in a directory that cannot be written, and is empty
-    as long as there is no log. Every method raises OrchestrateError when the log cannot be used.
+_SUM_BEFORE = "SELECT sum FROM event WHERE run = ? AND seq < ? ORDER BY seq DESC LIMIT 1"
+
+
+class SqliteEventLog:
+    """Implements ports.EventLog. Used from the thread that opened it; other processes may read all the while, and may
+    put requests into it.
+
+    read_only: for commands that only look: creates nothing, works in a directory that cannot be written, leaves a log of
+    an older format as it is, and is empty as long as there is no log. Opening to write brings an older format to the
+    present one. Every method raises OrchestrateError when the log cannot be used.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
         self._read_only = read_only
         self._synchronous = ""
+        self._format = FORMAT
         self._copy: tempfile.TemporaryDirectory[str] | None = None
         self._connection: sqlite3.Connection | None = None
         with self._explained():
@@ -92,53 +84,135 @@ class SqliteEventLog:
         """See ports.EventLog."""
         if not events:
             return []
-        if self._read_only or self._connection is None:
-            raise OrchestrateError(f"the log {self.path} was opened for reading only")
         encoded = [encode(event) for event in events]
-        failpoint.reach("log.*.before", *(kind for kind, _ in encoded))
         chatty = all(type(event) in CHATTY for event in events)
-        db = self._connection
-        with self._explained(), self._transaction(db, "NORMAL" if chatty else "FULL"):
-            (last,) = db.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()
-            db.executemany(
-                "INSERT INTO event (seq, run, at, kind, body) VALUES (?, ?, ?, ?, ?)",
-                [
-                    (seq, run, event.at, kind, body)
-                    for seq, (event, (kind, body)) in enumerate(zip(events, encoded, strict=True), last + 1)
-                ],
-            )
-        failpoint.reach("log.*.after", *(kind for kind, _ in encoded))
+        with self._explained():
+            try:
+                last = self._append(run, events, encoded, "NORMAL" if chatty else "FULL")
+            except sqlite3.OperationalError as error:
+                if not (refusals.is_no_room(error) and drop_ballast(ballast_of(self.path))):
+                    raise
+                last = self._append(run, events, encoded, "FULL")
         return [Stored(seq, run, event) for seq, event in enumerate(events, last + 1)]
+
+    def _append(self, run: str, events: Sequence[Event], encoded: Sequence[tuple[str, str]], synchronous: str) -> int:
+        """Returns the last seq before these."""
+        failpoint.reach("log.*.before", *(kind for kind, _ in encoded))
+        with self._transaction(synchronous) as db:
+            (last,) = db.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()
+            (sum_,) = db.execute(_SUM_BEFORE, (run, last + 1)).fetchone() or (START,)
+            rows = []
+            for seq, (event, (kind, body)) in enumerate(zip(events, encoded, strict=True), last + 1):
+                sum_ = link(sum_, seq, run, event.at, kind, body)
+                rows.append((seq, run, event.at, kind, body, sum_))
+            db.executemany(_INSERT, rows)
+        failpoint.reach("log.*.after", *(kind for kind, _ in encoded))
+        return int(last)
 
     def read(self, run: str, after: int = 0) -> Sequence[Stored]:
         """Events of one run with a seq above `after`, in order."""
-        return self._select(f"{_COLUMNS} WHERE run = ? AND seq > ? ORDER BY seq", run, after)
+        return self._select("WHERE run = ? AND seq > ? ORDER BY seq", run, after)
 
     def runs(self) -> Sequence[str]:
         """Ids of all runs, oldest first."""
         return [run for (run,) in self._rows(_RUNS)]
 
+    # ── what people ask for ──────────────────────────────────────────────────────────────────────────────────────
+
+    def request(self, run: str, event: Event) -> int:
+        """Leave a request for the run's engine; its number. Durable. From any process, also while an engine writes."""
+        kind, body = encode(event)
+        with self._explained():
+            try:
+                return self._request(run, event.at, kind, body)
+            except sqlite3.OperationalError as error:
+                if not (refusals.is_no_room(error) and drop_ballast(ballast_of(self.path))):
+                    raise
+                return self._request(run, event.at, kind, body)
+
+    def _request(self, run: str, at: float, kind: str, body: str) -> int:
+        with self._transaction("FULL") as db:
+            (number,) = db.execute("SELECT coalesce(max(id), 0) + 1 FROM control").fetchone()
+            row = (number, run, at, kind, body)
+            db.execute(
+                "INSERT INTO control (id, run, at, kind, body, sum) VALUES (?, ?, ?, ?, ?, ?)",
+                (*row, link(START, *row)),
+            )
+        return int(number)
+
+    def requests(self, run: str, after: int = 0) -> Sequence[tuple[int, Event]]:
+        """The run's requests with a number above `after`, in order."""
+        if self._format == 1:
+            return []
+        sql = "SELECT id, run, at, kind, body, sum FROM control WHERE run = ? AND id > ? ORDER BY id"
+        found = []
+        for number, of, at, kind, body, sum_ in self._rows(sql, run, after):
+            if not is_intact(START, (number, of, at, kind, body), sum_):
+                raise refusals.damaged(self.path, f"request {number} is not what was written")
+            try:
+                found.append((number, decode(kind, at, body)))
+            except UnreadableEventError as error:
+                raise self._unreadable(f"request {number}", run, error) from None
+        return found
+
+    def changes(self) -> int:
+        """Another number whenever another process has written since; cheap enough to be asked all the time (2 µs).
+
+        https://www.sqlite.org/pragma.html#pragma_data_version
+        """
+        rows = self._rows("PRAGMA data_version")
+        return int(rows[0][0]) if rows else 0
+
     # ── what commands ask besides ────────────────────────────────────────────────────────────────────────────────
 
     def tail(self, after: int = 0) -> Sequence[Stored]:
         """Events of all runs with a seq above `after`, in order."""
-        return self._select(f"{_COLUMNS} WHERE seq > ? ORDER BY seq", after)
+        return self._select("WHERE seq > ? ORDER BY seq", after)
 
     def first(self, run: str) -> Stored | None:
         """The run's first event, without reading the others."""
-        return next(iter(self._select(f"{_COLUMNS} WHERE run = ? ORDER BY seq LIMIT 1", run)), None)
+        return next(iter(self._select("WHERE run = ? ORDER BY seq LIMIT 1", run)), None)
 
     def last(self, run: str) -> Stored | None:
         """The run's newest event, without reading the others."""
-        return next(iter(self._select(f"{_COLUMNS} WHERE run = ? ORDER BY seq DESC LIMIT 1", run)), None)
+        return next(iter(self._select("WHERE run = ? ORDER BY seq DESC LIMIT 1", run)), None)
 
-    def _select(self, sql: str, *arguments: object) -> list[Stored]:
+    def verify(self) -> int:
+        """Look through all of it. Returns how many events there are; raises OrchestrateError, with the way back to a
+        backup, when anything is damaged."""
+        with self._explained():
+            if self._connection is None:
+                return 0
+            damage = find_damage(self._connection, self._format)
+            if damage:
+                raise refusals.damaged(self.path, "; ".join(damage))
+            (events,) = self._connection.execute("SELECT count(*) FROM event").fetchone()
+            return int(events)
+
+    def back_up(self, now: float) -> Path | None:
+        """When an engine starts, with the engine lock held: verify the log, then keep a copy of it, if it has grown since
+        the last one. now: Unix seconds. Returns the new copy. Raises OrchestrateError as `verify` does."""
+        self.verify()
+        with self._explained():
+            return backups.back_up(self._writable(), self.path, now)
+
+    def _select(self, where: str, *arguments: object) -> list[Stored]:
+        has_sums = self._format > 1
         found = []
-        for seq, run, at, kind, body in self._rows(sql, *arguments):
+        sums: dict[str, bytes] = {}
+        for seq, run, at, kind, body, sum_ in self._rows(f"{ROWS[self._format]} {where}", *arguments):
+            if has_sums:
+                previous = sums.get(run)
+                if previous is None:
+                    previous = next((before for (before,) in self._rows(_SUM_BEFORE, run, seq)), START)
+                if not is_intact(previous, (seq, run, at, kind, body), sum_):
+                    what = f"event {seq} of run {run} is not what was written, or the one before it is missing"
+                    raise refusals.damaged(self.path, what)
+                sums[run] = sum_
             try:
                 found.append(Stored(seq, run, decode(kind, at, body)))
             except UnreadableEventError as error:
-                raise self._unreadable(seq, run, error) from None
+                raise self._unreadable(f"event {seq}", run, error) from None
         return found
 
     def _rows(self, sql: str, *arguments: object) -> list[Any]:
@@ -152,15 +226,27 @@ class SqliteEventLog:
     # ── opening ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _open_to_write(self) -> sqlite3.Connection:
-        if not self.path.exists():
-            _create(self.path)
-        db = _connect(self.path, "mode=rw")
-        try:
-            self._check_format(db)
-        except BaseException:
-            db.close()
-            raise
-        return db
+        if not self._is_there():
+            create(self.path)
+        if self._format_now("mode=rw") < FORMAT:
+            migrate(self.path)
+        return self._checked(connect(self.path, "mode=rw"))
+
+    def _format_now(self, query: str) -> int:
+        with contextlib.closing(self._checked(connect(self.path, query))):
+            return self._format
+
+    def _is_there(self) -> bool:
+        if self.path.exists():
+            return True
+        wal = self._wal
+        if wal.exists() and wal.stat().st_size and not self.path.exists():
+            raise refusals.is_missing(self.path)
+        return False
+
+    @property
+    def _wal(self) -> Path:
+        return Path(f"{self.path}-wal")
 
     def _open_to_read(self) -> sqlite3.Connection | None:
         """None: there is no log yet.
@@ -168,58 +254,54 @@ class SqliteEventLog:
         A WAL database can be read in place only where its -shm file exists or can be made. Elsewhere it is read as it
         lies (when no WAL is left beside it) or from a copy. https://www.sqlite.org/wal.html#read_only_databases
         """
-        if not self.path.exists():
+        if not self._is_there():
             return None
-        db = _connect(self.path, "mode=ro")
         try:
-            self._check_format(db)
-            return db
+            return self._checked(connect(self.path, "mode=ro"))
         except sqlite3.OperationalError as error:
-            db.close()
-            if _name(error) not in ("SQLITE_CANTOPEN", "SQLITE_READONLY"):
+            in_place = refusals.name_of(error) not in ("SQLITE_CANTOPEN", "SQLITE_READONLY")
+            if in_place and not refusals.is_no_room(error):
                 raise
-        except BaseException:
-            db.close()
-            raise
-        db = _connect(*self._snapshot())
-        self._check_format(db)
-        return db
+        return self._checked(connect(*self._snapshot()))
 
     def _snapshot(self) -> tuple[Path, str]:
-        wal = Path(f"{self.path}-wal")
-        if not wal.exists() or wal.stat().st_size == 0:
+        if not self._wal.exists() or self._wal.stat().st_size == 0:
             return self.path, "immutable=1"
         self._copy = tempfile.TemporaryDirectory(prefix="orchestrate-log-")
         copy = Path(self._copy.name) / self.path.name
         shutil.copyfile(self.path, copy)
-        shutil.copyfile(wal, f"{copy}-wal")
+        shutil.copyfile(self._wal, f"{copy}-wal")
         return copy, "mode=rw"
 
-    def _check_format(self, db: sqlite3.Connection) -> None:
-        (application,) = db.execute("PRAGMA application_id").fetchone()
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        (tables,) = db.execute("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'event'").fetchone()
-        if application != APPLICATION or not tables:
-            raise OrchestrateError(
-                f"{self.path} is a database, but not a log of orchestrate",
-                hint=f"move it away: mv {self.path} {self.path}.other",
-            )
-        if version > FORMAT:
-            raise OrchestrateError(
-                f"the log {self.path} has format {version}, written by a newer orchestrate; "
-                f"{orchestrate.__version__} reads format {FORMAT}",
-                hint="use the newer version: pip install --upgrade orchestrate",
-            )
+    def _checked(self, db: sqlite3.Connection) -> sqlite3.Connection:
+        """The connection, if it is to a log that this version reads; closed otherwise."""
+        try:
+            version = format_of(db)
+            if version is None:
+                raise refusals.foreign(self.path)
+            if version > FORMAT:
+                raise refusals.newer_format(self.path, version)
+            self._format = version
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _writable(self) -> sqlite3.Connection:
+        if self._read_only or self._connection is None:
+            raise OrchestrateError(f"the log {self.path} was opened for reading only")
+        return self._connection
 
     @contextlib.contextmanager
-    def _transaction(self, db: sqlite3.Connection, synchronous: str) -> Iterator[None]:
+    def _transaction(self, synchronous: str) -> Iterator[sqlite3.Connection]:
         """All or nothing. A later FULL also makes earlier NORMAL commits durable: it is the same file that is synced."""
+        db = self._writable()
         if synchronous != self._synchronous:  # cannot be changed inside a transaction
             db.execute(f"PRAGMA synchronous = {synchronous}")
             self._synchronous = synchronous
         db.execute("BEGIN IMMEDIATE")
         try:
-            yield
+            yield db
             db.execute("COMMIT")
         except BaseException:
             if db.in_transaction:
@@ -234,14 +316,18 @@ class SqliteEventLog:
         try:
             yield
         except sqlite3.Error as error:
-            raise _refusal(self.path, _name(error), str(error)) from error
+            raise refusals.from_sqlite(self.path, error) from error
         except OSError as error:
-            raise _refusal(self.path, "SQLITE_IOERR", error.strerror or str(error)) from error
+            raise refusals.from_system(self.path, error) from error
+        except FoundDamage as found:
+            raise refusals.damaged(self.path, str(found)) from None
+        except InUse as found:
+            raise refusals.in_use(self.path, str(found)) from None
 
-    def _unreadable(self, seq: object, run: object, error: UnreadableEventError) -> OrchestrateError:
+    def _unreadable(self, what: str, run: str, error: UnreadableEventError) -> OrchestrateError:
         if not error.newer:
-            return OrchestrateError(f"the log {self.path} is damaged at event {seq}: {error}", hint=_salvage(self.path))
-        writer = self._newest_writer(str(run)) or "a newer version"
+            return refusals.damaged(self.path, f"{what} cannot be read: {error}")
+        writer = self._newest_writer(run) or "a newer version"
         return OrchestrateError(
             f"run {run} was written by orchestrate {writer}; {orchestrate.__version__} cannot read it: {error}",
             hint="use the newer version: pip install --upgrade orchestrate",
@@ -257,69 +343,3 @@ class SqliteEventLog:
             *kinds,
         )
         return str(rows[0][0] or "") if rows else ""
-
-
-def _name(error: sqlite3.Error) -> str:
-    """Primary name of the error: SQLITE_READONLY for SQLITE_READONLY_DIRECTORY and its like."""
-    name: str = getattr(error, "sqlite_errorname", "") or ""
-    return "_".join(name.split("_")[:2])
-
-
-def _salvage(path: Path) -> str:
-    return f"keep it and begin a new log: mv {path} {path}.damaged (branches and worktrees are not affected)"
-
-
-def _refusal(path: Path, name: str, detail: str) -> OrchestrateError:
-    match name:
-        case "SQLITE_NOTADB" | "SQLITE_CORRUPT":
-            return OrchestrateError(f"the log {path} is damaged: {detail}", hint=_salvage(path))
-        case "SQLITE_BUSY" | "SQLITE_LOCKED":
-            return OrchestrateError(
-                f"the log {path} is held by another process (waited {BUSY_S:g} s)",
-                hint=f"see who has it open: fuser {path}",
-                code=ExitCode.INCOMPLETE,
-            )
-        case "SQLITE_FULL":
-            return OrchestrateError(
-                f"no space left to write the log {path}",
-                hint="free some space; the run can then be resumed",
-                code=ExitCode.INCOMPLETE,
-            )
-        case _:
-            return OrchestrateError(
-                f"the log {path} cannot be used: {detail}", hint=f"check who owns it: ls -l {path.parent}"
-            )
-
-
-def _connect(path: Path, query: str) -> sqlite3.Connection:
-    """No implicit transactions: on Python 3.11 that is isolation_level=None."""
-    return sqlite3.connect(f"{path.absolute().as_uri()}?{query}", uri=True, timeout=BUSY_S, isolation_level=None)
-
-
-def _create(path: Path) -> None:
-    """Make a complete database aside and move it into place, so that nobody ever sees half of one.
-
-    Creators take turns by a lock on the directory: switching to WAL is not safe against a second process doing it.
-    """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        with contextlib.suppress(OSError):  # a file system without locks: the engine's own lock has to do
-            fcntl.flock(directory, fcntl.LOCK_EX)
-        if path.exists():
-            return
-        fd, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)  # 0600; -wal and -shm take after it
-        os.close(fd)
-        try:
-            db = _connect(Path(name), "mode=rw")
-            with contextlib.closing(db):
-                db.execute("PRAGMA journal_mode = WAL")
-                db.executescript(SCHEMA)
-            failpoint.reach("log.created.before")
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-        os.fsync(directory)
-    finally:
-        os.close(directory)

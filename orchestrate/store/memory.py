@@ -14,6 +14,7 @@ class MemoryEventLog:
     def __init__(self) -> None:
         self._all: list[Stored] = []
         self._by_run: dict[str, list[Stored]] = {}
+        self._requests: list[tuple[int, str, Event]] = []
 
     def append(self, run: str, events: Sequence[Event]) -> Sequence[Stored]:
         start = len(self._all) + 1
@@ -25,6 +26,18 @@ class MemoryEventLog:
 
     def read(self, run: str, after: int = 0) -> Sequence[Stored]:
         return [stored for stored in self._by_run.get(run, ()) if stored.seq > after]
+
+    def request(self, run: str, event: Event) -> int:
+        number = len(self._requests) + 1
+        self._requests.append((number, run, event))
+        return number
+
+    def requests(self, run: str, after: int = 0) -> Sequence[tuple[int, Event]]:
+        return [(number, event) for number, of, event in self._requests if of == run and number > after]
+
+    def changes(self) -> int:
+        """Whoever leaves requests here is another process, as far as the engine can tell."""
+        return len(self._requests)
 
     def tail(self, after: int = 0) -> Sequence[Stored]:
         return self._all[max(0, after) :]
