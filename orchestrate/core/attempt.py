@@ -135,8 +135,8 @@ class Attempt:
 
     @property
     def worked_s(self) -> float:
-        """Wall clock of its agents so far, seconds."""
-        return sum(i.duration_s for i in self.past)
+        """Wall clock of its agents so far, seconds, but for the time in which their service could not be reached."""
+        return sum(i.duration_s for i in self.past if not i.unreached)
 
     @property
     def reworks(self) -> int:

@@ -35,7 +35,7 @@ def release(state: RunState, cause: ev.HoldCause) -> None:
                 continue
             if stage in IN_FLIGHT:
                 a.released = a.stopping is not None
-            elif not state.stop:
+            elif not state.stop and (a.stopping is not None or a.parked):
                 go_on(state, f, a)
 
 

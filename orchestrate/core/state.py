@@ -109,7 +109,7 @@ class RunState:
 
     def slots(self, most: int) -> int:
         """How many attempts may work at once, of the `most` that the operator allows."""
-        return max(1, most - self.squeezed)
+        return max(min(1, most), most - self.squeezed)
 
     def is_emptied(self) -> bool:
         """Whether a pause asks to end what is running."""

@@ -86,8 +86,8 @@ def _after_invocation(f: Feature, a: Attempt, last: Invoked) -> Step:
             return GiveUp("failed", last.why or "the agent did not finish within its limits")
         case "transient":
             failures = _in_a_row(a, {"transient"})
-            if last.unreached:  # whether to go on is a matter of the run, not of this attempt
-                return Invoke("proceed", not_before=last.at + retry.backoff_s(FIRST_WAIT_S, min(failures, 2)))
+            if last.unreached:  # when to go on is then a matter of the run, not of this attempt
+                return Invoke("proceed", not_before=last.at + FIRST_WAIT_S)
             if failures > retry.TRANSIENT_LIMIT:
                 return GiveUp("failed", f"the agent's service kept failing: {last.why}")
             return Invoke("proceed", not_before=last.at + retry.backoff_s(FIRST_WAIT_S, failures))

@@ -17,6 +17,7 @@ RUN = "20260102-030405-beef"
 
 def test_the_order_of_precedence() -> None:
     assert [rule.__name__ for rule in RULES] == [
+        "reopen_features",
         "finish_attempts",
         "escalate_loss",
         "integrate_next",

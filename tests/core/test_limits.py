@@ -29,7 +29,8 @@ def ask(
         now=NOW,
         run_cap_usd=cap,
         feature_left_usd=feature_left,
-        free_slots=slots,
+        running=0,
+        slots=slots,
     )
 
 
@@ -173,8 +174,6 @@ def test_a_reset_time_in_the_past_is_none(resets_at: float) -> None:
 
 def test_an_account_that_needs_a_person() -> None:
     account = Account()
-    account.observe(finished("transient"))
-    assert account == Account()
     account.observe(finished("auth"))
     assert account.refused == "the agent is not signed in"
     account.observe(finished("auth", why="credit balance too low"))

@@ -193,6 +193,7 @@ PLAINLY: dict[type[ev.Event], dict[str, Any]] = {
 BY_STATE: dict[type[ev.Event], Callable[[RunState, str], dict[str, Any]]] = {
     ev.WorktreePrepared: lambda s, f: {"base": "+".join(s.attempt(f).parents), "branch": f"b/{f}", "path": f"/wt/{f}"},
     ev.InvocationProgressed: lambda s, f: {"invocation": _next(s, f)},
+    ev.WorkSaved: lambda s, f: {"commit": f"saved {f}"},
     ev.InvocationFinished: lambda s, f: {"invocation": _next(s, f), "end": "done", "duration_s": 60.0},
     ev.WorkSealed: lambda s, f: {"head": f"{f}{s.attempt(f).n}", "tree": f"tree of {f}{s.attempt(f).n}", "changed": 1},
     ev.MergeFinished: _merged,

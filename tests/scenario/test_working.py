@@ -161,9 +161,13 @@ def test_an_agent_cut_off_by_its_own_limits_goes_on_as_often_as_it_may_rework(pl
 def test_a_failing_service_is_waited_for_and_then_given_up(playbook):
     book = playbook(replace(PLAIN, max_attempts=1)).to("a", Stage.INVOKING)
     for wait in (2.0, 4.0, 8.0, 16.0, 32.0, 64.0):
-        book >> see(ev.InvocationFinished, "a", end="transient", why="529") << quiet(book.now + wait)
+        (
+            book
+            >> see(ev.InvocationFinished, "a", end="transient", why="529", tokens=ev.Tokens(9))
+            << quiet(book.now + wait)
+        )
         book.wait(wait) << expect(ev.InvocationStarted, "a", phase="proceed", resume=True)
-    book >> see(ev.InvocationFinished, "a", end="transient", why="529")
+    book >> see(ev.InvocationFinished, "a", end="transient", why="529", tokens=ev.Tokens(9))
     book << expect(ev.AttemptEnded, "a", outcome="failed", why="the agent's service kept failing: 529")
     book << expect(ev.RunEnded)
 

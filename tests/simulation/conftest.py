@@ -9,9 +9,12 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("simulation-fast", max_examples=60, deadline=None, derandomize=True)
+settings.register_profile("simulation-fast", max_examples=160, deadline=None, derandomize=True)
 settings.register_profile(
-    "simulation-deep", max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "simulation-deep",
+    max_examples=int(os.environ.get("ORCHESTRATE_TEST_EXAMPLES", "1000")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 
 simulated = settings.get_profile(f"simulation-{os.environ.get('ORCHESTRATE_TEST_PROFILE', 'fast')}")

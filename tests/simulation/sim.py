@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import inf
-from typing import Literal
+from typing import Literal, Protocol
 
 from orchestrate.core import effects as fx
 from orchestrate.core import events as ev
@@ -23,6 +23,20 @@ RUN = "20260102-030405-beef"
 ENDS: tuple[ev.InvocationEnd, ...] = (
     "incomplete", "denied", "transient", "limit", "auth", "config", "killed", "crashed", "stalled", "timed_out",
 )  # fmt: skip
+
+
+Request = Literal["drain", "cancel", "pause", "pause now", "disk", "resume", "room", "give up", "again", "answer"]
+"""What a person, or the machine, does to a run."""
+
+
+class Log(Protocol):
+    """What of ports.EventLog a simulation needs."""
+
+    def append(self, run: str, events: list[ev.Event]) -> object: ...
+
+    def read(self, run: str) -> list[ev.Event]:
+        """What is left after a crash."""
+        ...
 
 
 class Crash(Exception):
@@ -97,10 +111,13 @@ class World:
         cost = round(r.uniform(0.01, 1.0), 2)
         if effect.max_cost_usd is not None:
             cost = min(cost, effect.max_cost_usd)
+        if end == "transient" and r.random() < 0.5:
+            cost = 0.0  # nobody was there
         return ev.InvocationFinished(
             at, effect.key.feature, effect.key.attempt, effect.invocation, end, cost_usd=cost,
             resets_at=at + 60 if end == "limit" and r.random() < 0.5 else None,
             duration_s=10.0, session=effect.session, session_lost=end == "crashed" and r.random() < 0.3,
+            oom=end == "killed" and r.random() < 0.3,
         )  # fmt: skip
 
     def cut_short(self, answer: ev.AttemptEvent, effect: fx.AnyEffect, now: float) -> ev.AttemptEvent:
@@ -130,16 +147,18 @@ class World:
 class Sim:
     """One run, from engine to engine until it has ended for good.
 
-    crash_at: numbers of events after which the engine dies. stop_at: numbers after which a person asks for a stop.
-    check: whether the invariants are looked at after each event.
+    crash_at: numbers of events after which the engine dies. ask_at: numbers after which something is asked of the run.
+    check: whether the invariants are looked at after each event. store: where a log is kept that survives a crash; by
+    default it is the list itself.
     """
 
     plan: Plan
     policy: Policy = field(default_factory=Policy)
     world: World = field(default_factory=World)
     crash_at: frozenset[int] = frozenset()
-    stop_at: Mapping[int, Literal["drain", "cancel"]] = field(default_factory=dict)
+    ask_at: Mapping[int, Request] = field(default_factory=dict)
     check: bool = True
+    store: Log | None = None
     log: list[ev.Event] = field(default_factory=list)
     now: float = 1_000_000.0
     max_events: int = 20_000
@@ -162,7 +181,7 @@ class Sim:
             except Crash:
                 self.queue.clear()
                 self.flying.clear()
-                self.state = replay(self.plan, self.log)
+                self.state = replay(self.plan, self.log if self.store is None else self.store.read(RUN))
                 continue
             assert self.state.ended is not None
             if self.state.ended.status not in ("interrupted", "halted"):
@@ -170,6 +189,8 @@ class Sim:
 
     def record(self, event: ev.Event) -> None:
         self.log.append(event)
+        if self.store is not None:
+            self.store.append(RUN, [event])
         if isinstance(event, ev.AttemptEvent) and not isinstance(event, ev.DecidedAttemptEvent):
             del self.flying[event.feature, event.attempt]
         if self.check:
@@ -181,8 +202,29 @@ class Sim:
             self.check_state()
         if len(self.log) in self.crash_at:
             raise Crash
-        if len(self.log) in self.stop_at and self.state.ended is None:
-            self.record(ev.StopRequested(self.now, self.stop_at[len(self.log)]))
+        if len(self.log) in self.ask_at and self.state.ended is None:
+            self.record(self._asked(self.ask_at[len(self.log)]))
+
+    def _asked(self, request: Request) -> ev.Event:
+        r = random.Random(f"{self.world.seed}/{len(self.log)}")
+        some = tuple(r.sample(list(self.plan.features), k=min(2, len(self.plan.features)))) if r.random() < 0.8 else ()
+        match request:
+            case "drain" | "cancel":
+                return ev.StopRequested(self.now, request)
+            case "pause" | "pause now":
+                return ev.PauseRequested(self.now, now=request == "pause now")
+            case "disk":
+                return ev.PauseRequested(self.now, cause="disk", now=True)
+            case "resume":
+                return ev.ResumeRequested(self.now)
+            case "room":
+                return ev.ResumeRequested(self.now, cause="disk")
+            case "give up":
+                return ev.CancelRequested(self.now, features=some[:1] or some)
+            case "again":
+                return ev.RetryRequested(self.now, features=some)
+            case "answer":
+                return ev.AnswerGiven(self.now, feature=r.choice(list(self.plan.features)), text="yes")
 
     def _submit(self, effect: fx.AnyEffect) -> None:
         assert effect.id not in self.submitted, f"{effect.id} was asked for twice"
@@ -214,6 +256,9 @@ class Sim:
             if self.check:
                 self.check_rest()
             next_at = self.queue[0][0] if self.queue else inf
+            if min(made.wake_at, next_at) == inf and self.state.holds:
+                self.record(ev.ResumeRequested(self.now, cause=next(iter(self.state.holds))))
+                continue
             assert min(made.wake_at, next_at) < inf, f"stuck after {self.log[-8:]}"
             if next_at <= made.wake_at:
                 self.now = max(self.now, next_at)
@@ -235,17 +280,23 @@ class Sim:
                     assert ground, f"{fid} started before {d}"
                 heads = (s.integration_head,) if landed else tuple(dict.fromkeys(s.features[d].head for d in needs))
                 assert parents == (heads if needs else (s.base,))
-                assert not s.stop, "nothing new starts in a run that is to stop"
+                assert not s.stop and not s.holds, "nothing new starts in a run that is to stop or stand still"
                 if s.plan.schedule == "waves":
                     earlier = [e for wave in s.plan.waves[: s.features[fid].wave] for e in wave]
                     assert all(s.features[e].ended for e in earlier), f"{fid} started before its wave"
             case ev.InvocationStarted():
-                assert not s.stop and not s.account.refused
+                assert not s.stop and not s.holds and not s.account.refused
+                assert event.feature not in s.cancelled, "an agent was started for what is given up"
                 assert self.now >= self.paused_until, "an agent was started during a usage limit"
             case ev.InvocationFinished(end="limit"):
                 soon = event.resets_at if event.resets_at is not None else self.now + 900.0
                 self.paused_until = max(self.paused_until, soon)
+            case ev.FeatureReopened(feature=fid):
+                assert any(isinstance(e, ev.RetryRequested) for e in self.log), "nobody asked for it"
+                needs = [s.features[d] for d in s.plan.features[fid].depends_on]
+                assert all(d.ended in (None, "integrated") for d in needs), f"{fid} is opened on lost ground"
             case ev.PublishStarted(feature=fid):
+                assert "disk" not in s.holds
                 a, checks = s.attempt(fid), s.plan.features[fid].verify
                 assert a.merge is not None
                 proven = a.proof.ok if a.proof else a.merge.tree == a.tree
@@ -256,6 +307,7 @@ class Sim:
                     for f in s.features.values()
                     if f.active and f.unintegrated == 0 and self._stage(f.id) is Stage.QUEUED
                 ]
+                assert "disk" not in s.holds and self.now >= s.merge_after
                 assert fid == (s.unsure if s.unsure and s.features[s.unsure].active else min(could)[2]), (
                     f"{fid} is merged out of turn"
                 )
@@ -292,7 +344,12 @@ class Sim:
         """Nothing is decided: then no slot is free that a ready feature could have."""
         s = self.state
         limited = (
-            s.stop or s.account.refused or s.account.paused_until > self.now or self.policy.max_cost_usd is not None
+            s.stop
+            or s.holds
+            or s.account.is_away
+            or s.account.refused
+            or s.account.paused_until > self.now
+            or self.policy.max_cost_usd is not None
         )
         if s.working() < self.policy.max_parallel and not limited:
             waiting = {key[2] for at, key in s.delayed if at > self.now}

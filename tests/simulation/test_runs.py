@@ -15,7 +15,8 @@ from orchestrate.core.plan import Command, Feature, Plan, build_plan
 from orchestrate.core.policy import Policy
 
 from .conftest import simulated
-from .sim import Sim, World, replay
+from .kept import KeptOnDisk
+from .sim import RUN, Sim, World, replay
 
 
 @st.composite
@@ -54,9 +55,15 @@ def every(step: int, kinds: tuple[str, ...]) -> dict[int, str]:
 crashes = st.frozensets(st.integers(2, 80), max_size=4) | st.builds(
     lambda step: frozenset(every(step, ("crash",))), st.integers(5, 40)
 )
-stops = st.dictionaries(st.integers(3, 80), st.sampled_from(["drain", "cancel"]), max_size=4) | st.builds(
-    every, st.integers(7, 40), st.sampled_from([("cancel",), ("drain", "cancel")])
+HARMLESS = ("drain", "cancel", "pause", "pause now", "disk", "resume", "room", "answer")
+"""Requests that cost time, and nothing else."""
+
+stops = st.dictionaries(st.integers(3, 80), st.sampled_from(HARMLESS), max_size=6) | st.builds(
+    every,
+    st.integers(7, 40),
+    st.sampled_from([("cancel",), ("drain", "cancel"), ("pause now", "resume"), ("disk", "pause", "room", "resume")]),
 )
+requests = st.dictionaries(st.integers(3, 120), st.sampled_from([*HARMLESS, "give up", "again", "again"]), max_size=12)
 
 
 def assert_nobody_is_forgotten(sim: Sim) -> None:
@@ -95,22 +102,39 @@ def test_every_run_ends_and_what_it_says_is_so(plan: Plan, world: World, policy:
 @simulated
 @given(plans(), worlds, policies, crashes, stops)
 def test_crashes_and_stops_at_any_event_are_survived(
-    plan: Plan, world: World, policy: Policy, crash_at: frozenset[int], stop_at: dict[int, str]
+    plan: Plan, world: World, policy: Policy, crash_at: frozenset[int], ask_at: dict[int, str]
 ) -> None:
-    sim = Sim(plan, policy, world, crash_at=crash_at, stop_at=stop_at)  # type: ignore[arg-type]
+    """What the next engine knows comes from the store on disk."""
+    with KeptOnDisk() as store:
+        sim = Sim(plan, policy, world, crash_at=crash_at, ask_at=ask_at, store=store)  # type: ignore[arg-type]
+        sim.run()
+        assert store.read(RUN) == sim.log
+    assert_nobody_is_forgotten(sim)
+
+
+@simulated
+@given(plans(), worlds, policies, crashes, requests)
+def test_whatever_people_ask_for_in_whatever_order(
+    plan: Plan, world: World, policy: Policy, crash_at: frozenset[int], ask_at: dict[int, str]
+) -> None:
+    sim = Sim(plan, policy, world, crash_at=crash_at, ask_at=ask_at)  # type: ignore[arg-type]
     sim.run()
     assert_nobody_is_forgotten(sim)
+    given_up = {f.id for f in sim.state.features.values() if f.ended == "cancelled"}
+    asked = [e for e in sim.log if isinstance(e, ev.CancelRequested)]
+    assert all(any(not e.features or fid in e.features for e in asked) for fid in given_up)
+    assert not sim.state.cancelled and not sim.state.reopening
 
 
 @simulated
 @given(plans(), st.integers(0, 10**6), st.integers(1, 4), crashes, stops)
 def test_what_we_did_to_it_ourselves_is_never_held_against_a_feature(
-    plan: Plan, seed: int, parallel: int, crash_at: frozenset[int], stop_at: dict[int, str]
+    plan: Plan, seed: int, parallel: int, crash_at: frozenset[int], ask_at: dict[int, str]
 ) -> None:
     """Agents, checks and git do all as they should: then crashes and stops cost time, and nothing else."""
     features = [replace(f, max_attempts=1, max_reworks=0, max_cost_usd=None) for f in plan.features.values()]
     calm = build_plan(features, start_on=plan.start_on, schedule=plan.schedule)
-    sim = Sim(calm, Policy(parallel), World(seed), crash_at=crash_at, stop_at=stop_at)  # type: ignore[arg-type]
+    sim = Sim(calm, Policy(parallel), World(seed), crash_at=crash_at, ask_at=ask_at)  # type: ignore[arg-type]
     assert sim.run().ended is not None
     assert_nobody_is_forgotten(sim)
     assert sim.state.ended is not None and sim.state.ended.status == "done"
@@ -123,9 +147,9 @@ def test_what_we_did_to_it_ourselves_is_never_held_against_a_feature(
 @simulated
 @given(plans(), worlds, crashes, stops)
 def test_an_agent_is_never_started_for_work_that_was_verified(
-    plan: Plan, world: World, crash_at: frozenset[int], stop_at: dict[int, str]
+    plan: Plan, world: World, crash_at: frozenset[int], ask_at: dict[int, str]
 ) -> None:
-    sim = Sim(plan, Policy(3), world, crash_at=crash_at, stop_at=stop_at)  # type: ignore[arg-type]
+    sim = Sim(plan, Policy(3), world, crash_at=crash_at, ask_at=ask_at)  # type: ignore[arg-type]
     sim.run()
     verified: set[str] = set()
     for e in sim.log:
