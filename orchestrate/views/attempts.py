@@ -60,7 +60,7 @@ class AttemptView:
 
     head: last commit made of its work. merged: commit in the integration branch. Money in US dollars, sums over its
     invocations; live_*: what the running invocation has used so far, for display only. down_s: seconds since it began in
-    which no engine was there.
+    which no engine was there. saved: commit of the newest state that was saved while the agent worked.
     """
 
     feature: str
@@ -93,6 +93,9 @@ class AttemptView:
     live_tokens: ev.Tokens = NO_TOKENS
     live_turns: int = 0
     down_s: float = 0.0
+    saves: int = 0
+    saved: str = ""
+    saved_at: float = 0.0
     stopping: str = ""
     parked: str = ""
     ended: ev.AttemptEnded | None = None
@@ -121,6 +124,18 @@ class AttemptView:
     def busy_s(self, now: float) -> float:
         """Seconds in which somebody worked on it."""
         return sum(span.seconds(now) for span in self.spans if span.stage not in IDLE)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether it came to anything that is kept: commits of its own, or a state that was saved."""
+        return bool(self.saved) or self.head != self.base
+
+    def unpark(self, at: float) -> None:
+        """It goes on; one that was being merged takes its turn again."""
+        if self.parked:
+            self.parked = self.stopping = ""
+            if self.stage in _INTEGRATING:
+                enter(self, "queued", at)
 
 
 def enter(attempt: AttemptView, stage: Stage, at: float) -> None:
@@ -174,11 +189,14 @@ def fold_attempt(attempt: AttemptView, event: ev.AttemptEvent) -> None:
         case ev.InvocationStarted():
             attempt.invocations.append(InvocationView(event))
             attempt.reworks += event.phase == "rework"
-            attempt.parked = ""
+            attempt.parked = attempt.stopping = ""
         case ev.InvocationProgressed():
             attempt.action = event.action or attempt.action
             attempt.live_cost_usd, attempt.live_tokens = event.cost_usd, event.tokens
             attempt.live_turns = event.turns
+        case ev.WorkSaved():
+            attempt.saves += 1
+            attempt.saved, attempt.saved_at = event.commit, event.at
         case ev.InvocationFinished():
             _settle(attempt, event)
         case ev.WorkSealed():

@@ -72,7 +72,7 @@ def shorten(text: str, width: int) -> str:
     return text if len(text) <= width else text[: max(0, width - 1)].rstrip() + "…"
 
 
-_ASCII = str.maketrans("…·—–×→←≤✓✗◐●○⊘’", "~---x><<+xo*.-'")
+_ASCII = str.maketrans("…·—–×→←≤✓✗◐●○⊘‖’", "~---x><<+xo*.-='")
 
 
 def to_ascii(text: str) -> str:

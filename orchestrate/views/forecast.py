@@ -46,8 +46,10 @@ class Forecast:
                     self._finished.discard(event.feature)
                 else:
                     self._finished.add(event.feature)
-            case ev.FeatureSkipped():
+            case ev.FeatureSkipped() | ev.FeatureCancelled():
                 self._finished.add(event.feature)
+            case ev.FeatureReopened():
+                self._finished.discard(event.feature)
             case ev.EngineStarted():
                 # Nothing ran while there was no engine: what was under way counts from here.
                 self._started = dict.fromkeys(self._started, event.at)

@@ -13,6 +13,7 @@ from typing import Literal
 
 from orchestrate.core import events as ev
 from orchestrate.core.plan import Plan
+from orchestrate.views.controls import Request, request_words
 from orchestrate.views.figures import (
     count_of,
     first_line,
@@ -41,8 +42,11 @@ UNCOUNTED: frozenset[ev.Outcome] = frozenset({"interrupted", "postponed"})
 """Outcomes that do not use up one of the feature's tries."""
 
 SILENT: frozenset[type[ev.Event]] = frozenset(
-    {ev.WorktreePrepared, ev.SealStarted, ev.ChecksStarted, ev.MergeStarted, ev.MergeChecksStarted, ev.PublishStarted}
-)
+    {
+        ev.WorktreePrepared, ev.WorkSaved, ev.SealStarted, ev.ChecksStarted, ev.MergeStarted, ev.MergeChecksStarted,
+        ev.PublishStarted,
+    }
+)  # fmt: skip
 """Kinds that never make a line: what they lead to is told when it is there."""
 
 _ENDS: dict[ev.InvocationEnd, str] = {
@@ -87,6 +91,8 @@ class Narrator:
     plan: Plan
     _engines: int = 0
     _uncounted: dict[str, int] = field(default_factory=dict)
+    """Attempts of each feature that are none of its tries."""
+    _made: dict[str, int] = field(default_factory=dict)
     _spoken_at: dict[str, float] = field(default_factory=dict)
     _started_at: dict[str, float] = field(default_factory=dict)
     _cost_usd: dict[str, float] = field(default_factory=dict)
@@ -127,16 +133,8 @@ class Narrator:
                     self._failures.pop(feature, None)
                 self._at_work.clear()
                 return Line(event.at, "", f"engine started again (pid {event.pid})", "goes on with what is unfinished")
-            case ev.StopRequested(how="drain"):
-                return Line(
-                    event.at,
-                    "",
-                    "stopping: nothing new starts, running features finish",
-                    "again: ends the agents now",
-                    "caution",
-                )
-            case ev.StopRequested():
-                return Line(event.at, "", "ending the agents now", "their work is kept", "caution")
+            case ev.Control() | ev.StopRequested():
+                return _requested(event)
             case ev.RunEnded():
                 tone, text = _RUN_ENDS[event.status]
                 return Line(event.at, "", _because(text, event.why), "", tone)
@@ -144,6 +142,11 @@ class Narrator:
                 return Line(event.at, event.feature, shorten(first_line(event.message), WHY_WIDTH), "", "caution")
             case ev.FeatureSkipped():
                 return Line(event.at, event.feature, _because("skipped", event.why), "", "caution")
+            case ev.FeatureReopened():
+                self._uncounted[event.feature] = self._made.get(event.feature, 0)
+                return Line(event.at, event.feature, "is to be tried again")
+            case ev.FeatureCancelled():
+                return Line(event.at, event.feature, first_line(event.why) or "cancelled", "", "caution")
             case _:
                 return None
 
@@ -151,6 +154,7 @@ class Narrator:
         at, feature = event.at, event.feature
         match event:
             case ev.AttemptStarted():
+                self._made[feature] = event.attempt
                 self._started_at[feature] = at - self._down_s
                 self._cost_usd[feature] = 0.0
                 self._estimated.discard(feature)
@@ -252,6 +256,12 @@ def tell_all(plan: Plan, events: Iterable[ev.Event]) -> list[Line]:
     return [line for event in events if (line := narrator.tell(event)) is not None]
 
 
+def _requested(event: Request) -> Line:
+    said = request_words(event)
+    about = event.feature if isinstance(event, ev.AnswerGiven) else ""
+    return Line(event.at, about, said.text, said.next, "plain" if said.is_good else "caution")
+
+
 def _tell_step(event: ev.AttemptEvent) -> Line | None:
     """Steps between agent and end: silent while they go well, except where a person would wonder why it takes time."""
     at, feature = event.at, event.feature
@@ -273,6 +283,8 @@ def _tell_step(event: ev.AttemptEvent) -> Line | None:
         case ev.MergeChecksFinished(ok=False):
             text = f"on the merged tree, {failed_checks(event.checks, event.error)}"
             return Line(event.at, feature, text, f"orchestrate logs {feature} --checks", "caution")
+        case ev.Published(ok=False, held=True):
+            return Line(at, feature, _because("cannot be merged yet", event.why), "tries again", "caution")
         case ev.Published(ok=False):
             return Line(at, feature, _because("the integration branch has moved", event.why), "merges again", "caution")
         case ev.AttemptVerified():
@@ -281,8 +293,8 @@ def _tell_step(event: ev.AttemptEvent) -> Line | None:
             return Line(at, feature, _because("is being ended", event.why), "its work is kept", "caution")
         case ev.AttemptParked():
             said = first_line(event.why)
-            text = said if said.startswith("stopped ") else _because("stands still", said)
-            return Line(at, feature, text, "orchestrate run --resume goes on with it", "caution")
+            text = said if said.startswith(("stopped ", "paused ")) else _because("stands still", said)
+            return Line(at, feature, text, "orchestrate resume goes on with it", "caution")
         case ev.EffectLost():
             return Line(at, feature, _because("a step was lost", event.why), "the rules decide what follows", "bad")
         case _:
@@ -292,7 +304,9 @@ def _tell_step(event: ev.AttemptEvent) -> Line | None:
 def _invocation_finished(event: ev.InvocationFinished, failures: int) -> Line:
     """failures: of the service, in a row."""
     text = failing_words(event.why) if event.end == "transient" else _ENDS[event.end]
-    if event.end == "denied" and event.denials:
+    if event.oom:
+        text = "the system ran out of memory and ended the agent"
+    elif event.end == "denied" and event.denials:
         text = f"agent was not allowed: {listed(event.denials)}"
     figures = [render_duration(event.duration_s)] if event.duration_s else []
     if event.tokens.total:

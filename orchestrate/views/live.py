@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orchestrate.core import events as ev
+from orchestrate.views.controls import hold_words, on_words
 from orchestrate.views.figures import (
     render_duration,
     render_money,
@@ -19,6 +20,7 @@ from orchestrate.views.figures import (
 )
 from orchestrate.views.forecast import Forecast
 from orchestrate.views.lanes import lanes
+from orchestrate.views.reasons import account_words
 from orchestrate.views.rows import GROUPS, LOOKS, Group, Row, Tone, row_of
 from orchestrate.views.run import RunView, waits_for
 from orchestrate.views.text import clean, clip, display_width, pad
@@ -49,6 +51,8 @@ class Totals:
     basis: str
     slots_used: int
     slots: int
+    held: str = ""
+    """Why nothing new starts, in a word; empty when nothing holds the run."""
 
 
 # ── columns ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -142,10 +146,13 @@ class LiveTable:
 
     def changed(self, event: ev.Event) -> None:
         match event:
-            case ev.AttemptEvent() | ev.FeatureSkipped():
+            case ev.AttemptEvent() | ev.FeatureSkipped() | ev.FeatureCancelled() | ev.FeatureReopened():
                 self._place(event.feature)
             case ev.EngineStarted():
                 for fid in self.view.active:
+                    self._place(fid)
+            case ev.Control():
+                for fid in self._position:
                     self._place(fid)
             case _:
                 pass
@@ -205,12 +212,12 @@ class LiveTable:
     def _most_telling(self, room: int) -> list[str]:
         """At work first, then what went wrong, what may start next, what is done; each in plan order."""
         chosen: list[str] = []
-        for group in ("busy", "failed", "waiting", "skipped", "done"):
+        for group in ("busy", "paused", "failed", "waiting", "skipped", "done"):
             left = room - len(chosen)
             if left <= 0:
                 break
             members = self._groups[group]
-            if len(members) <= left or group in ("busy", "failed"):
+            if len(members) <= left or group in ("busy", "paused", "failed"):
                 chosen += sorted(members, key=self._position.__getitem__)[:left]
             else:
                 chosen += [fid for fid, _ in zip(members, range(left), strict=False)]
@@ -237,7 +244,7 @@ class LiveTable:
             "time": Span(render_duration(row.elapsed_s) if row.elapsed_s is not None else "", quiet),
             "tokens": Span(render_tokens(row.tokens) if row.tokens else "", quiet),
             "cost": Span(render_money(row.cost_usd, estimated=row.estimated) if row.cost_usd else "", quiet),
-            "last": Span(clean(row.last[:400]), look.tone if look.group in ("failed", "skipped") else "dim"),
+            "last": Span(clean(row.last[:400]), look.tone if look.group in ("failed", "skipped", "paused") else "dim"),
         }
 
 
@@ -249,7 +256,7 @@ def totals_of(table: LiveTable, forecast: Forecast, *, slots: int, cap_usd: floa
     """The header's figures at `now`. Money includes what running agents say that they have used so far."""
     view = table.view
     elapsed_s = (now if view.ended_at is None else view.ended_at) - view.started_at - view.down_s
-    is_running = view.ended_at is None
+    is_running = view.ended_at is None and not view.holds
     return Totals(
         view.run,
         table.counts(),
@@ -263,7 +270,19 @@ def totals_of(table: LiveTable, forecast: Forecast, *, slots: int, cap_usd: floa
         forecast.basis,
         view.count("preparing", "working", "checking"),
         slots,
+        held_word(view),
     )
+
+
+def held_word(view: RunView) -> str:
+    """`PAUSED`, `DISK FULL`, `STOPPING`: for a header."""
+    if view.ended_at is not None:
+        return ""
+    if view.stop:
+        return "STOPPING"
+    causes = {pause.cause for pause in view.holds.open}
+    words: dict[ev.HoldCause, str] = {"operator": "PAUSED", "disk": "DISK FULL", "machine": "NO ROOM"}
+    return next((word for cause, word in words.items() if cause in causes), "")
 
 
 MOST_WAITING = 6
@@ -279,9 +298,10 @@ def footer_of(table: LiveTable, now: float) -> tuple[Span, ...]:
     if view.stop:
         return Span("stopping: nothing new starts, what runs is finished", "caution"), again
     keys = Span("Ctrl-C: finish what runs, start nothing new · twice: end it now", "dim")
-    if view.account.paused_until > now:
-        wait = render_rough_duration(view.account.paused_until - now)
-        return Span(f"the account's usage limit is reached: goes on by itself in {wait}", "caution"), keys
+    if view.holds:
+        return Span(held_line(view, now), "caution"), keys
+    if away := account_words(view.account, now):
+        return Span(away, "caution"), keys
     waits = []
     for fid in table.waiting():
         if needs := waits_for(view, fid):
@@ -289,6 +309,16 @@ def footer_of(table: LiveTable, now: float) -> tuple[Span, ...]:
             if len(waits) == MOST_WAITING:
                 break
     return Span(f"waits: {' · '.join(waits)}" if waits else "", "dim"), keys
+
+
+def held_line(view: RunView, now: float) -> str:
+    """Who or what holds the run since when, what still goes on, and what ends it."""
+    first = view.holds.open[0]
+    busy, waiting = view.count("preparing", "working", "checking", "merging"), view.count("ready", "paused")
+    going_on = [f"{busy} still at work"] if busy else []
+    going_on += [f"{waiting} could go on"] if waiting else []
+    since = f"{hold_words(view.holds)}, {render_duration(now - first.since)} ago"
+    return " · ".join([since, *going_on, on_words(first)])
 
 
 def header_line(totals: Totals, width: int) -> FrameLine:
@@ -303,6 +333,7 @@ def header_line(totals: Totals, width: int) -> FrameLine:
     left = f", {render_rough_duration(totals.left_s)} left" if totals.left_s is not None else ""
     parts: dict[str, list[Span]] = {
         "name": [Span("orchestrate run", "strong")],
+        "held": [Span(totals.held, "caution")] if totals.held else [],
         "run": [Span(totals.run, "dim")],
         "wave": [Span(f"wave {totals.wave}/{totals.waves}")],
         "counters": _joined(counters, ", " if width >= 120 else " "),
@@ -314,7 +345,8 @@ def header_line(totals: Totals, width: int) -> FrameLine:
     gap = "  "
     for dropped in (None, "basis", "name", "run", "slots", "wave", "time"):
         parts.pop(dropped or "", None)
-        if sum(display_width(s.text) for p in parts.values() for s in p) + len(gap) * (len(parts) - 1) <= width:
+        shown = [part for part in parts.values() if part]
+        if sum(display_width(s.text) for part in shown for s in part) + len(gap) * (len(shown) - 1) <= width:
             break
     return _clipped(_joined_parts([p for p in parts.values() if p], gap), width)
 

@@ -1,6 +1,7 @@
 """When an engine was there, from the events alone: what ends each gap, and what was found out after it. Pure.
 
-Invariant: what a new engine reads from the files of dead agents is told before its EngineStarted, and is no sign of life.
+Invariant: what a new engine reads from the files of dead agents is told before its EngineStarted, and is no sign of life;
+neither is what people ask for through the store, which reaches the log also while no engine is there.
 """
 
 from __future__ import annotations
@@ -8,6 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from orchestrate.core import events as ev
+
+
+def is_from_elsewhere(event: ev.Event) -> bool:
+    """Whether it came through the store, from any terminal, and so proves no engine."""
+    return isinstance(event, ev.Control | ev.StopRequested) and event.control > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,8 @@ class Presence:
         """The gap that the event ends, if it is the start of another engine."""
         if isinstance(event, ev.InvocationFinished):
             self._last.append(event)
+            return None
+        if is_from_elsewhere(event):
             return None
         gap = None
         # An engine notes the time at which it starts before it looks at what the one before it has left.

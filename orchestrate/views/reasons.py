@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrate.core import retry
+from orchestrate.core.limits import Account
 from orchestrate.core.scope import out_of_scope
 from orchestrate.core.strategy import FIRST_WAIT_S
 from orchestrate.views.attempts import AttemptView, InvocationView
-from orchestrate.views.figures import first_line, last_line, render_duration, shorten
+from orchestrate.views.figures import first_line, last_line, render_duration, render_rough_duration, shorten
 from orchestrate.views.run import FeatureView, RunView
 
 COMMAND_WIDTH = 80
@@ -60,6 +61,16 @@ def service_words(attempt: AttemptView, now: float) -> str:
         return ""
     again = again_words(failures, min(now - last.at, retry.backoff_s(FIRST_WAIT_S, failures)))
     return ", ".join(part for part in (failing_words(last.why), again) if part)
+
+
+def account_words(account: Account, now: float) -> str:
+    """Why no agent starts just now, whatever the feature; empty when agents may."""
+    if account.paused_until <= now:
+        return ""
+    wait = render_rough_duration(account.paused_until - now)
+    if account.is_away:
+        return f"the agent's service cannot be reached: one agent tries again in {wait}"
+    return f"the account's usage limit is reached: goes on by itself in {wait}"
 
 
 # ── setup ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -165,4 +176,4 @@ def _listed(names: tuple[str, ...], last: str, most: int = 3) -> str:
 def parked_words(attempt: AttemptView) -> str:
     """Why it waits for a later engine. A person who stopped it is told what that did, not that it stands still."""
     why = first_line(attempt.parked)
-    return f"{why}; its work is kept" if why.startswith("stopped ") else f"stands still: {why}"
+    return f"{why}; its work is kept" if why.startswith(("stopped ", "paused ")) else f"stands still: {why}"

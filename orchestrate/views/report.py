@@ -10,19 +10,20 @@ import json
 import math
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from orchestrate.core import events as ev
 from orchestrate.core.plan import Plan
 from orchestrate.views import report_model as rm
 from orchestrate.views.attempts import NO_TOKENS, AttemptView, CheckRound, InvocationView
+from orchestrate.views.controls import Pause, Request, hold_words, request_words
 from orchestrate.views.cost import CostLine, build_costs
 from orchestrate.views.figures import first_line
 from orchestrate.views.reasons import conflicting_features, parked_words
 from orchestrate.views.report_markdown import render_markdown
 from orchestrate.views.rows import is_cut_off, reason_of
 from orchestrate.views.run import ENDED, FeatureView, RunView, build_view
-from orchestrate.views.summary import next_steps
+from orchestrate.views.summary import kept_attempts, kept_ref, next_steps
 from orchestrate.views.timeline import Timeline, build_timeline
 
 __all__ = ["build_report", "render_json", "render_markdown", "report_of"]
@@ -55,7 +56,7 @@ def report_of(view: RunView, *, now: float, parallel: int | None = None, is_driv
         generated_at=_moment(now),
         run=_run(view, is_driven=is_at_work),
         totals=_totals(view, costs.total, costs.lost),
-        time=_time(timeline),
+        time=_time(timeline, view.holds.seconds(seen) if view.ended_at is None else view.holds.held_s),
         plan=_plan(view.plan),
         critical_path=tuple(
             rm.LinkReport(link.feature, _round(link.due), _round(link.start), _round(link.ready), _round(link.waited_s))
@@ -74,6 +75,9 @@ def report_of(view: RunView, *, now: float, parallel: int | None = None, is_driv
             rm.WarningReport(_moment(warning.at), warning.feature, warning.message) for warning in view.warnings
         ),
         next=next_steps(view, is_driven=is_driven),
+        controls=tuple(_control(request) for request in view.requests if not _is_forced(request)),
+        pauses=tuple(_pause(pause) for pause in view.holds.pauses),
+        kept=tuple(_kept(view, attempt) for attempt in kept_attempts(view)),
     )
 
 
@@ -174,10 +178,11 @@ def _totals(view: RunView, total: CostLine, lost: int) -> rm.Totals:
         spent=_spent_on(total),
         live_cost_usd=_round(view.live_cost_usd, 6),
         live_tokens=_tokens(view.live_tokens),
+        saves=sum(attempt.saves for feature in view.features.values() for attempt in feature.attempts),
     )
 
 
-def _time(timeline: Timeline) -> rm.TimeReport:
+def _time(timeline: Timeline, held_s: float) -> rm.TimeReport:
     return rm.TimeReport(
         wall_s=_round(timeline.wall_s),
         down_s=_round(timeline.down_s),
@@ -187,6 +192,7 @@ def _time(timeline: Timeline) -> rm.TimeReport:
         speedup=_round(timeline.speedup),
         parallel=timeline.parallel,
         peak=timeline.peak,
+        held_s=_round(held_s),
     )
 
 
@@ -201,6 +207,52 @@ def _branches(view: RunView) -> tuple[str, ...]:
     made = [view.integration_branch] if view.tip != view.base else []
     made += [a.branch for feature in view.features.values() for a in feature.attempts if a.branch]
     return tuple(made)
+
+
+# ── what people asked, what stood still, what is kept ────────────────────────────────────────────────────────────
+
+_WHAT: dict[type[ev.Event], Literal["pause", "resume", "cancel", "retry", "answer", "stop"]] = {
+    ev.PauseRequested: "pause",
+    ev.ResumeRequested: "resume",
+    ev.CancelRequested: "cancel",
+    ev.RetryRequested: "retry",
+    ev.AnswerGiven: "answer",
+    ev.StopRequested: "stop",
+}
+
+
+def _is_forced(request: Request) -> bool:
+    """By the machine; it is among the pauses."""
+    return isinstance(request, ev.PauseRequested | ev.ResumeRequested) and request.cause != "operator"
+
+
+def _control(request: Request) -> rm.ControlReport:
+    features: tuple[str, ...] = ()
+    if isinstance(request, ev.CancelRequested | ev.RetryRequested):
+        features = request.features
+    elif isinstance(request, ev.AnswerGiven):
+        features = (request.feature,)
+    words = request_words(request).text
+    return rm.ControlReport(_moment(request.at), request.by, _WHAT[type(request)], features, words, request.control)
+
+
+def _pause(pause: Pause) -> rm.PauseReport:
+    return rm.PauseReport(
+        pause.cause, pause.by, _moment(pause.since), _moment_if(pause.until), pause.ended_by, pause.why, pause.now
+    )
+
+
+def _kept(view: RunView, attempt: AttemptView) -> rm.KeptReport:
+    name = f"{attempt.feature}@{attempt.number}"
+    return rm.KeptReport(
+        feature=attempt.feature,
+        attempt=attempt.number,
+        outcome=attempt.ended.outcome if attempt.ended else None,
+        branch=attempt.branch,
+        head=attempt.head,
+        ref=kept_ref(view, attempt),
+        command=f"orchestrate recover {name} --run {view.run} --branch recovered/{attempt.feature}",
+    )
 
 
 # ── features ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -255,6 +307,8 @@ def _why(view: RunView, feature: FeatureView) -> str:
         return feature.why
     if attempt is not None and attempt.parked:
         return f"stands still: {attempt.parked}"
+    if feature.status == "paused":
+        return f"stands still: {hold_words(view.holds)}"
     if attempt is None and view.ended_at is not None:
         return f"never started: {view.why or 'the run ended before'}"
     return feature.why
@@ -312,6 +366,8 @@ def _attempt(view: RunView, attempt: AttemptView, end: float, *, is_driven: bool
             )
             for span in attempt.spans
         ),
+        saves=attempt.saves,
+        saved=attempt.saved,
     )
 
 
@@ -348,6 +404,7 @@ def _invocation(invocation: InvocationView, *, is_driven: bool) -> rm.Invocation
         denials=finished.denials if finished else (),
         duration_s=_round(finished.duration_s) if finished else 0.0,
         artifact=finished.artifact if finished else "",
+        oom=finished is not None and finished.oom,
     )
 
 

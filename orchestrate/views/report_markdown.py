@@ -23,6 +23,7 @@ SYMBOLS: dict[Status, str] = {
     "checking": "◐",
     "verified": "◐",
     "merging": "◐",
+    "paused": "‖",
     "integrated": "✓",
     "failed": "✗",
     "no_changes": "✗",
@@ -46,10 +47,12 @@ def render_markdown(report: Report) -> str:
         _next(report),
         _overview(report),
         _troubles(report),
+        _kept(report),
         _time(report),
         _costs(report),
         _graph(report),
         _attempts(report),
+        _requests(report),
         _warnings(report),
     ]
     return "\n\n".join(block for part in parts for block in part if block) + "\n"
@@ -125,8 +128,10 @@ def _summary(report: Report) -> Iterable[str]:
     spent = totals.spent
     took = "has taken" if run.ended_at is None and not run.broken_off else "took"
     facts = f"It {took} {render_duration(time.wall_s)}"
-    if time.down_s:
-        facts += f" (of it {render_duration(time.down_s)} without an engine)"
+    stood = [f"{render_duration(time.down_s)} without an engine"] if time.down_s else []
+    stood += [f"{render_duration(time.held_s)} paused"] if time.held_s else []
+    if stood:
+        facts += f" (of it {', '.join(stood)})"
     facts += (
         f"; one worker would have needed {render_duration(time.sequential_s)},"
         f" and no order of work with {time.parallel} at once could have beaten {render_duration(time.bound_s)}."
@@ -141,6 +146,8 @@ def _summary(report: Report) -> Iterable[str]:
     if totals.lost_invocations:
         lost = count_of(totals.lost_invocations, "invocation")
         facts += f" What {lost} cost is unknown: the engine was stopped meanwhile."
+    if totals.saves:
+        facts += f" Work in progress was saved {count_of(totals.saves, 'time')}."
     yield facts
     if totals.integrated:
         yield (
@@ -244,6 +251,45 @@ def _how(check: CheckReport) -> str:
     return "could not be run" if check.exit_code is None else f"exit {check.exit_code}"
 
 
+def _kept(report: Report) -> Iterable[str]:
+    """What is in no integration branch, and how it comes back."""
+    if report.kept:
+        yield "## Kept"
+        yield "Work that was not integrated is kept, also after a clean-up; `orchestrate recover` lists it."
+        yield _table(
+            ("feature", "try", "outcome", "last commit", "brought back by"),
+            [
+                (
+                    escape(kept.feature),
+                    str(kept.attempt),
+                    _word(kept.outcome or "unfinished"),
+                    code(kept.head[:10]),
+                    code(kept.command),
+                )
+                for kept in report.kept
+            ],
+            right=frozenset({1}),
+        )
+
+
+def _requests(report: Report) -> Iterable[str]:
+    """What people asked for and what the machine forced, in the order of time."""
+    said = [(control.at, escape(control.words)) for control in report.controls]
+    for pause in report.pauses:
+        if pause.cause != "operator":
+            over = f", until {_clock(pause.until)}" if pause.until else ""
+            room = "no room on the disk" if pause.cause == "disk" else "no room on the machine"
+            said.append((pause.since, f"paused: {room}{f' ({escape(pause.why)})' if pause.why else ''}{over}"))
+    if said:
+        yield "## Pauses and requests"
+        yield _table(("when (UTC)", "what"), [(_clock(at), words) for at, words in sorted(said)])
+
+
+def _clock(at: str) -> str:
+    """`2026-11-21 11:14:15`"""
+    return at[:19].replace("T", " ")
+
+
 def _time(report: Report) -> Iterable[str]:
     if not report.critical_path:
         return
@@ -295,7 +341,7 @@ def _costs(report: Report) -> Iterable[str]:
     )
 
 
-_COLOURS = {"✓": "#d4edda", "✗": "#f8d7da", "⊘": "#e2e3e5", "◐": "#fff3cd", "○": "#ffffff"}
+_COLOURS = {"✓": "#d4edda", "✗": "#f8d7da", "⊘": "#e2e3e5", "◐": "#fff3cd", "‖": "#ffe5b4", "○": "#ffffff"}
 
 
 def _graph(report: Report) -> Iterable[str]:

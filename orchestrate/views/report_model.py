@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NewType
 
-from orchestrate.core.events import InvocationEnd, Outcome, Phase
+from orchestrate.core.events import HoldCause, InvocationEnd, Outcome, Phase
 from orchestrate.core.plan import Schedule, StartOn
 from orchestrate.views.attempts import Stage
 from orchestrate.views.run import RunStatus, Status
@@ -83,6 +83,7 @@ class RunReport:
 @dataclass(frozen=True, slots=True)
 class Totals:
     """Counts of features. unsuccessful: ended otherwise than integrated; unfinished: not ended, or never started.
+    saves: how often the state of a worktree was saved while its agent worked.
     lost_invocations: agents that died with their engine; what they cost is unknown and in no figure here.
     live_*: what agents at work say that they have used so far; not part of `spent`."""
 
@@ -97,6 +98,7 @@ class Totals:
     spent: Spent
     live_cost_usd: float
     live_tokens: TokenCount
+    saves: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,8 @@ class TimeReport:
     """wall_s: from start to end by the clock; down_s: part of it without an engine; active_s: the rest.
     sequential_s: sum of all work, what one worker would have needed. bound_s: what no order could have beaten with
     `parallel` workers: max(longest chain of work, sequential_s ÷ parallel). speedup: sequential_s ÷ active_s.
-    parallel: slots of the run or, where they are unknown, the most that were ever in use (peak)."""
+    parallel: slots of the run or, where they are unknown, the most that were ever in use (peak). held_s: part of active_s
+    in which the run was paused, by a person or for want of room."""
 
     wall_s: float
     down_s: float
@@ -114,6 +117,7 @@ class TimeReport:
     speedup: float
     parallel: int
     peak: int
+    held_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +183,7 @@ class RoundReport:
 @dataclass(frozen=True, slots=True)
 class InvocationReport:
     """One agent process. end: `running` while it does, `lost` when it died with its engine (why says so).
-    said: the agent's last words. artifact: its transcript."""
+    said: the agent's last words. artifact: its transcript. oom: the system ended it for want of memory."""
 
     number: int
     phase: Phase
@@ -196,6 +200,7 @@ class InvocationReport:
     denials: tuple[str, ...]
     duration_s: float
     artifact: str
+    oom: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +228,8 @@ class SpanReport:
 @dataclass(frozen=True, slots=True)
 class AttemptReport:
     """One try at a feature. base: commit it started from; head: its last commit; merged: its merge commit in the
-    integration branch. outcome is null while it goes on. durations_s: by stage."""
+    integration branch. outcome is null while it goes on. durations_s: by stage. saves: how often its worktree was saved while
+    its agent worked; saved: commit of the newest state, empty if none."""
 
     number: int
     branch: str
@@ -248,6 +254,8 @@ class AttemptReport:
     invocations: tuple[InvocationReport, ...]
     artifacts: tuple[str, ...]
     spans: tuple[SpanReport, ...]
+    saves: int
+    saved: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +318,46 @@ class WarningReport:
 
 
 @dataclass(frozen=True, slots=True)
+class ControlReport:
+    """What somebody asked of the run. by: who, or the signal that it was. features: empty for the whole run. control: its
+    number in the store, 0 for a signal."""
+
+    at: Moment
+    by: str
+    what: Literal["pause", "resume", "cancel", "retry", "answer", "stop"]
+    features: tuple[str, ...]
+    words: str
+    control: int
+
+
+@dataclass(frozen=True, slots=True)
+class PauseReport:
+    """A time in which nothing new was started. until is null while it lasts. now: running agents were ended too."""
+
+    cause: HoldCause
+    by: str
+    since: Moment
+    until: Moment | None
+    ended_by: str
+    why: str
+    now: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KeptReport:
+    """Work that is in no integration branch and can be brought back. ref: where its last state lies, also after a clean-up.
+    command: what brings it back into a branch."""
+
+    feature: str
+    attempt: int
+    outcome: Outcome | None
+    branch: str
+    head: str
+    ref: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
 class NextStep:
     """What a person can do now. command: ready to paste."""
 
@@ -335,3 +383,6 @@ class Report:
     errors: tuple[ErrorReport, ...]
     warnings: tuple[WarningReport, ...]
     next: tuple[NextStep, ...]
+    controls: tuple[ControlReport, ...]
+    pauses: tuple[PauseReport, ...]
+    kept: tuple[KeptReport, ...]

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from orchestrate.views.attempts import AttemptView
+from orchestrate.views.controls import hold_words
 from orchestrate.views.figures import count_of, first_line, render_duration
 from orchestrate.views.lines import failed_checks
-from orchestrate.views.reasons import conflict_reason, parked_words, parse_setup_failure, service_words
+from orchestrate.views.reasons import account_words, conflict_reason, parked_words, parse_setup_failure, service_words
 from orchestrate.views.run import FeatureView, RunView, Status, waits_for
 
 Tone = Literal["plain", "strong", "dim", "good", "bad", "busy", "caution"]
-Group = Literal["done", "busy", "failed", "skipped", "waiting"]
+Group = Literal["done", "busy", "paused", "failed", "skipped", "waiting"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Look:
     symbol: str
 
 
-_BUSY, _VERIFIED, _DONE, _BAD, _OUT, _WAIT = "◐●✓✗⊘○"
+_BUSY, _VERIFIED, _DONE, _BAD, _OUT, _WAIT, _PAUSED = "◐●✓✗⊘○‖"
 
 LOOKS: Mapping[Status, Look] = {
     "waiting": Look("waiting", "waiting", "dim", _WAIT),
@@ -39,6 +40,7 @@ LOOKS: Mapping[Status, Look] = {
     "checking": Look("checking", "busy", "busy", _BUSY),
     "verified": Look("verified", "busy", "good", _VERIFIED),
     "merging": Look("merging", "busy", "good", _VERIFIED),
+    "paused": Look("paused", "paused", "caution", _PAUSED),
     "integrated": Look("integrated", "done", "good", _DONE),
     "failed": Look("failed", "failed", "bad", _BAD),
     "conflicted": Look("conflicted", "failed", "bad", _BAD),
@@ -54,6 +56,7 @@ _AT_WORK: frozenset[Status] = frozenset({"preparing", "working", "checking", "me
 GROUPS: tuple[tuple[Group, str, str, Tone], ...] = (
     ("done", "done", _DONE, "good"),
     ("busy", "running", _BUSY, "busy"),
+    ("paused", "paused", _PAUSED, "caution"),
     ("failed", "failed", _BAD, "bad"),
     ("skipped", "skipped", _OUT, "caution"),
     ("waiting", "waiting", _WAIT, "dim"),
@@ -102,6 +105,11 @@ def row_of(view: RunView, fid: str, now: float, *, is_driven: bool = True) -> Ro
     )
 
 
+def _is_stopped(view: RunView, feature: FeatureView) -> bool:
+    """Whether what holds the run keeps the feature from its next step: merges go on, unless there is no room for them."""
+    return feature.status == "ready" or any(pause.cause == "disk" for pause in view.holds.open)
+
+
 def is_cut_off(view: RunView, feature: FeatureView, *, is_driven: bool) -> bool:
     """Whether somebody was at work on it when the engine died."""
     return feature.status in _AT_WORK and view.status == "running" and not is_driven
@@ -113,8 +121,12 @@ def last_words(view: RunView, feature: FeatureView, now: float, *, is_driven: bo
     match feature.status:
         case "waiting" | "verified" if needs := waits_for(view, feature.id):
             return f"{'waits for' if feature.status == 'verified' else 'needs'} {', '.join(needs)}"
-        case "waiting" if attempt is not None and attempt.parked:
-            return parked_words(attempt)
+        case "paused" if attempt is not None:
+            return hold_words(view.holds) or parked_words(attempt)
+        case "ready" | "verified" if view.holds and _is_stopped(view, feature):
+            return hold_words(view.holds)
+        case "ready" if is_driven and (away := account_words(view.account, now)):
+            return away
         case "ready" if feature.retry_at > now and is_driven:
             return f"tries again in {render_duration(feature.retry_at - now)}: {reason_of(view, feature)}"
         case "ready" if feature.outcome is not None:

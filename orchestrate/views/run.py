@@ -7,23 +7,25 @@ costs the same at any size of the plan (folds touch one feature and its direct d
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from orchestrate.core import events as ev
 from orchestrate.core.limits import Account
 from orchestrate.core.plan import Plan
 from orchestrate.views.attempts import NO_TOKENS, AttemptView, Stage, cut_back, enter, fold_attempt, lose
-from orchestrate.views.presence import Gap, Presence
+from orchestrate.views.controls import Holds, Request
+from orchestrate.views.presence import Gap, Presence, is_from_elsewhere
 
 Status = Literal[
-    "waiting",  # for its dependencies, or parked
+    "waiting",  # for its dependencies
     "ready",  # may start: waits for a slot, or for the time of its next try
     "preparing",
     "working",
     "checking",
     "verified",  # passed its checks; waits for its turn to be merged
     "merging",
+    "paused",  # has begun and stands still with its work kept: parked, or the run is held
     "integrated",
     "failed",
     "no_changes",
@@ -107,7 +109,8 @@ class RunView:
     """The whole run. counts: features by status. active: features with an attempt under way, in order of start.
 
     tip: commit of the integration branch. down_s: seconds in which no engine drove the run. last_at: time of the newest
-    event. stop: `drain` or `cancel`, once asked for.
+    event that shows an engine at work. stop: `drain` or `cancel`, once asked for. requests: all that people asked for.
+    delivered: highest number of a control of the store among them.
     """
 
     plan: Plan
@@ -128,6 +131,9 @@ class RunView:
     status: RunStatus = "running"
     why: str = ""
     stop: str = ""
+    holds: Holds = field(default_factory=Holds)
+    requests: list[Request] = field(default_factory=list)
+    delivered: int = 0
     account: Account = field(default_factory=Account)
     """What the agents' service said of the account, as the core understands it."""
     engines: list[ev.EngineStarted] = field(default_factory=list)
@@ -188,28 +194,33 @@ def build_view(plan: Plan, events: Iterable[ev.Event]) -> RunView:
 def fold(view: RunView, event: ev.Event) -> None:
     """Apply one event. Events of one run, in the order of the log."""
     gap = view.presence.see(event)
+    view.holds.fold(event, gap)
     match event:
         case ev.AttemptStarted():
             _start(view, event)
         case ev.AttemptEvent():
             _fold_attempt(view, event)
-        case ev.FeatureSkipped():
+        case ev.FeatureSkipped() | ev.FeatureCancelled():
+            outcome: ev.Outcome = "skipped" if isinstance(event, ev.FeatureSkipped) else "cancelled"
             feature = view.features[event.feature]
-            feature.outcome, feature.why = "skipped", event.why
-            _end(view, feature, "skipped", event.at)
+            feature.outcome, feature.why = outcome, event.why
+            _end(view, feature, _STATUS_OF_OUTCOME[outcome], event.at)
+        case ev.FeatureReopened():
+            _reopen(view, view.features[event.feature], event.at)
         case ev.RunStarted():
             _begin(view, event)
         case ev.EngineStarted():
             _restart(view, event, gap)
-        case ev.StopRequested():
-            view.stop = "cancel" if "cancel" in (event.how, view.stop) else "drain"
+        case ev.Control() | ev.StopRequested():
+            _ask(view, event)
         case ev.RunEnded():
             view.status, view.why, view.ended_at = event.status, event.why, event.at
         case ev.Warned():
             view.warnings.append(event)
         case _:
             raise AssertionError(f"unknown event {event!r}")
-    view.last_at = max(view.last_at, event.at)
+    if not is_from_elsewhere(event):
+        view.last_at = max(view.last_at, event.at)
 
 
 # ── the run ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -234,11 +245,52 @@ def _restart(view: RunView, event: ev.EngineStarted, gap: Gap | None) -> None:
             feature = view.features[fid]
             attempt = feature.attempts[-1]
             lose(attempt, gap.since, event.at, "the engine was stopped")
-            attempt.parked = ""
+            attempt.unpark(event.at)
             attempt.down_s += gap.seconds
             _settle_status(view, feature, event.at)
     view.engines.append(event)
+    view.account = replace(view.account, refused="", unreached=0, probes=0)
     view.status, view.why, view.ended_at, view.stop = "running", "", None, ""
+
+
+# ── what people ask for, and what the machine forces ─────────────────────────────────────────────────────────────
+
+
+def _ask(view: RunView, event: Request) -> None:
+    view.requests.append(event)
+    view.delivered = max(view.delivered, event.control)
+    match event:
+        case ev.StopRequested():
+            view.stop = "cancel" if "cancel" in (event.how, view.stop) else "drain"
+        case ev.PauseRequested() | ev.ResumeRequested():
+            goes_on = isinstance(event, ev.ResumeRequested) and not (view.holds.is_emptied or view.stop)
+            for fid in view.active:
+                if goes_on:
+                    view.features[fid].attempts[-1].unpark(event.at)
+                _settle_status(view, view.features[fid], event.at)
+        case ev.RetryRequested():
+            for fid in event.features or view.features:
+                if fid in view.features:
+                    view.features[fid].retry_at = 0.0  # need not wait any longer
+        case _:
+            pass
+
+
+def _reopen(view: RunView, feature: FeatureView, at: float) -> None:
+    """Earlier tries do not count any more; what was spent does."""
+    needs = [view.features[need] for need in dict.fromkeys(view.plan.features[feature.id].depends_on)]
+    feature.unverified = sum(need.verified_at is None for need in needs)
+    feature.unintegrated = sum(need.status != "integrated" for need in needs)
+    dependents = [view.features[dependent] for dependent in view.plan.dependents[feature.id]]
+    for dependent in dependents:
+        dependent.unverified += feature.verified_at is not None
+    feature.tries, feature.retry_at, feature.ended_at, feature.verified_at = 0, 0.0, None, None
+    feature.outcome, feature.why, feature.base_conflict = None, "", False
+    view.wave_left[feature.wave] += 1
+    view.open_wave = min(view.open_wave, feature.wave)
+    _set_status(view, feature, "waiting", at)
+    for each in (feature, *dependents):
+        _settle_status(view, each, at)
 
 
 # ── features ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -262,7 +314,7 @@ def _fold_attempt(view: RunView, event: ev.AttemptEvent) -> None:
     attempt = feature.attempts[event.attempt - 1]
     fold_attempt(attempt, event)
     match event:
-        case ev.InvocationProgressed():
+        case ev.InvocationProgressed() | ev.WorkSaved():
             return
         case ev.InvocationStarted():
             feature.invocations += 1
@@ -326,8 +378,8 @@ def _settle_status(view: RunView, feature: FeatureView, at: float) -> None:
     if attempt is None or stage is None:
         if feature.status not in ENDED:
             _set_status(view, feature, "ready" if may_start(view, feature) else "waiting", at)
-    elif attempt.parked and stage != "queued":
-        _set_status(view, feature, "waiting", at)
+    elif (attempt.parked and stage != "queued") or (stage == "paused" and view.holds):
+        _set_status(view, feature, "paused", at)
     elif stage != "paused":
         _set_status(view, feature, _STATUS_OF_STAGE[stage], at)
     elif feature.status not in ACTIVE:

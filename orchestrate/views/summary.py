@@ -5,14 +5,18 @@ Invariant: every feature that was not integrated is accounted for, and every com
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from orchestrate.core import events as ev
-from orchestrate.views.figures import count_of, first_line, render_duration, render_money, render_rough_duration
+from orchestrate.core.names import AttemptKey, checkpoint_ref
+from orchestrate.views.attempts import AttemptView
+from orchestrate.views.controls import Request, by_words, hold_words, on_words, pause_words, request_words
+from orchestrate.views.figures import count_of, first_line, render_duration, render_money
+from orchestrate.views.reasons import account_words
 from orchestrate.views.report_model import NextStep
 from orchestrate.views.rows import LOOKS, is_cut_off, last_words, reason_of
-from orchestrate.views.run import RunView
+from orchestrate.views.run import ENDED, RunView
 
 STATUS_SCHEMA = "orchestrate/status/v1"
 
@@ -40,9 +44,11 @@ def headline(view: RunView, now: float, *, is_driven: bool) -> str:
     """
     broke_off = view.status == "running" and not is_driven
     verb = "broke off" if broke_off else _VERBS[view.status]
-    if view.status == "running" and view.account.paused_until > now:
-        left = render_rough_duration(view.account.paused_until - now)
-        verb += f", starts nothing until the usage limit ends in {left}"
+    if view.status == "running" and view.holds:
+        verb += ", " if broke_off else " but stands still: "
+        verb += hold_words(view.holds)
+    elif view.status == "running" and (away := account_words(view.account, now)):
+        verb += f" but starts nothing: {away}"
     live_usd = view.live_cost_usd
     spent = render_money(view.cost_usd + live_usd, estimated=view.cost_estimated) + (" so far" if live_usd else "")
     took = render_duration(elapsed_s(view, view.last_at if broke_off else now))
@@ -61,34 +67,92 @@ def troubles(view: RunView) -> list[tuple[str, str, str]]:
     ]
 
 
-def next_steps(view: RunView, *, is_driven: bool | None) -> tuple[NextStep, ...]:
-    """What a person most likely types now, best first. is_driven: an engine is at it right now; None: not known."""
-    resume = NextStep("orchestrate run --resume", "go on with what is unfinished")
+def next_steps(view: RunView, *, is_driven: bool | None, named: bool = False) -> tuple[NextStep, ...]:
+    """What a person most likely types now, best first. is_driven: an engine is at it right now; None: not known. named: the
+    commands say which run, as it is not the newest."""
+    at = f" --run {view.run}" if named else ""
     if view.status == "running" and is_driven is not False:
-        return tuple(_while_it_goes_on(view, is_driven))
-    if view.status in ("running", "interrupted", "limit"):
-        return (resume,)
+        return tuple(_while_it_goes_on(view, is_driven, at))
+    resume = NextStep(f"orchestrate resume{f' {view.run}' if named else ''}", "go on with what is unfinished")
     if view.status == "halted":
         return (NextStep("orchestrate doctor", "see what is wrong with the agent's account"), resume)
+    if view.status in ("running", "interrupted", "limit"):
+        return (resume,)
     integrated = view.count("integrated")
     take_over = NextStep(f"git merge {view.integration_branch}", f"take over {count_of(integrated, 'feature')}")
     merge = (take_over,) if integrated else ()
     if view.status == "done":
         return (*merge, NextStep("orchestrate cleanup --merged", "remove worktrees and branches that are merged"))
     failed = [
-        NextStep(f"orchestrate logs {fid}", f"see why {_what_became_of(view, fid)}") for fid, *_ in troubles(view)
+        NextStep(f"orchestrate logs {fid}{at}", f"see why {_what_became_of(view, fid)}") for fid, *_ in troubles(view)
     ]
-    # --failed needs what its features build on in the base: the merge comes first.
-    return (*failed[:1], *merge, NextStep("orchestrate run --failed", "try again what was not integrated"))
+    again = NextStep(f"orchestrate retry{at}", "try again what was not integrated, on the same branch")
+    kept = dict.fromkeys(
+        attempt.feature for attempt in kept_attempts(view) if view.features[attempt.feature].status in ENDED
+    )
+    recover = NextStep(f"orchestrate recover{at}", f"see what is kept of {_listed(tuple(kept))}")
+    return (*failed[:1], *merge, again, *((recover,) if kept else ()))
 
 
-def _while_it_goes_on(view: RunView, is_driven: bool | None) -> Iterator[NextStep]:
+def _while_it_goes_on(view: RunView, is_driven: bool | None, at: str) -> Iterator[NextStep]:
     if is_driven is None:
         yield NextStep("orchestrate status", "see how it goes on")
         return
+    causes = [pause.cause for pause in view.holds.open]
+    if "operator" in causes:
+        yield NextStep("orchestrate resume", "go on")
+    if "disk" in causes:
+        yield NextStep("orchestrate cleanup --merged", "make room; the run then goes on by itself")
     busy = next((fid for fid in view.active if view.features[fid].status == "working"), "")
     if busy:
-        yield NextStep(f"orchestrate logs {busy} -f", f"see what the agent of {busy} does")
+        yield NextStep(f"orchestrate logs {busy} -f{at}", f"see what the agent of {busy} does")
+
+
+# ── what is kept ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def kept_attempts(view: RunView) -> tuple[AttemptView, ...]:
+    """Attempts whose work is in no integration branch and not lost either, in plan order."""
+    return tuple(
+        attempt
+        for feature in view.features.values()
+        if feature.status != "integrated"
+        for attempt in feature.attempts
+        if attempt.has_work
+    )
+
+
+def kept_ref(view: RunView, attempt: AttemptView) -> str:
+    """Where the newest state of the attempt's work lies, whatever becomes of its worktree and branch."""
+    return checkpoint_ref(AttemptKey(view.run, attempt.feature, attempt.number))
+
+
+def facts(view: RunView, now: float, *, is_driven: bool) -> list[tuple[str, str]]:
+    """(name, words) of what a run that has not ended waits for, and of what is kept meanwhile."""
+    told = []
+    for pause in view.holds.open:
+        since = f", {render_duration(now - pause.since)} ago" if is_driven else ""
+        told.append(("held", f"{pause_words(pause)}{since}; {on_words(pause)}"))
+    if is_driven:
+        return told
+    begun = [view.features[fid].attempts[-1] for fid in view.active]
+    places = dict.fromkeys(attempt.path.rpartition("/")[0] for attempt in begun if attempt.path)
+    if places:
+        names = _listed(tuple(attempt.feature for attempt in begun if attempt.path))
+        told.append(("kept", f"{names}: all work and the agents' sessions, in {' and '.join(places)}"))
+    return told
+
+
+def pending_words(request: Request) -> str:
+    """What was asked of a run and has not reached it yet."""
+    return f"{request_words(request).text}; not taken up yet"
+
+
+def _listed(names: Sequence[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+# ── as documents ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _what_became_of(view: RunView, fid: str) -> str:
@@ -96,15 +160,26 @@ def _what_became_of(view: RunView, fid: str) -> str:
     return f"{fid} " + {"failed": "failed", "no_changes": "changed nothing"}.get(status, f"was {status}")
 
 
-def status_document(view: RunView, now: float, *, engine: dict[str, Any] | None) -> dict[str, Any]:
+def status_document(
+    view: RunView, now: float, *, engine: dict[str, Any] | None, pending: Sequence[Request] = (), named: bool = False
+) -> dict[str, Any]:
     """The answer of `status --json`. engine: who drives the run right now. Times are Unix seconds, money US dollars.
-    live_*: what agents at work say that they have used so far, on top of cost_usd and tokens."""
+    live_*: what agents at work say that they have used so far, on top of cost_usd and tokens. holds: why nothing new starts.
+    pending: what was asked and not taken up yet."""
     return {
         "schema": STATUS_SCHEMA,
         "run": view.run,
         "status": view.status if view.status != "running" or engine else "broken_off",
         "why": view.why,
         "paused_until": view.account.paused_until if view.account.paused_until > now else None,
+        "holds": [
+            {"cause": pause.cause, "by": pause.by, "since": pause.since, "now": pause.now, "why": pause.why}
+            for pause in view.holds.open
+        ],
+        "stop": view.stop,
+        "pending": [
+            {"at": request.at, "by": by_words(request.by), "what": request_words(request).text} for request in pending
+        ],
         "engine": engine,
         "project": view.project,
         "base": view.base,
@@ -121,7 +196,7 @@ def status_document(view: RunView, now: float, *, engine: dict[str, Any] | None)
         "live_tokens": tokens_document(view.live_tokens),
         "counts": {status: count for status, count in view.counts.items() if count},
         "features": [_feature_document(view, fid, now, is_driven=engine is not None) for fid in view.features],
-        "next": [step.command for step in next_steps(view, is_driven=engine is not None)],
+        "next": [step.command for step in next_steps(view, is_driven=engine is not None, named=named)],
     }
 
 

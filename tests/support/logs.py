@@ -16,6 +16,7 @@ from orchestrate.core.plan import Command, Estimate, Feature, Plan, Schedule, St
 RUN = "20261121-111415-7f3a"
 START = 1_795_000_000.0
 BRANCH = f"orch/{RUN}/integration"
+ANNA = "anna@laptop"
 TESTS = Command("tests", "pytest -q")
 
 
@@ -97,6 +98,30 @@ class Teller:
     def end(self, status: ev.RunEnd, why: str = "") -> None:
         self.tell(ev.RunEnded(self.now, status, why))
 
+    # ── what people ask for, and what the machine forces ─────────────────────────────────────────────────────────
+
+    def pause(self, by: str = ANNA, *, now: bool = False, control: int = 0) -> None:
+        self.tell(ev.PauseRequested(self.now, by, control, now=now))
+
+    def resume(self, by: str = ANNA, *, control: int = 0) -> None:
+        self.tell(ev.ResumeRequested(self.now, by, control))
+
+    def run_out_of_room(self, cause: ev.HoldCause = "disk", why: str = "0.1 GB are free") -> None:
+        self.tell(ev.PauseRequested(self.now, "engine", cause=cause, now=cause == "disk", why=why))
+
+    def have_room(self, cause: ev.HoldCause = "disk") -> None:
+        self.tell(ev.ResumeRequested(self.now, "engine", cause=cause))
+
+    def cancel(self, *features: str, by: str = ANNA, control: int = 0) -> None:
+        self.tell(ev.CancelRequested(self.now, by, control, features))
+
+    def ask_again(self, *features: str, by: str = ANNA, control: int = 0) -> None:
+        self.tell(ev.RetryRequested(self.now, by, control, features))
+
+    def reopen(self, *features: str) -> None:
+        for fid in features:
+            self.tell(ev.FeatureReopened(self.now, fid))
+
     # ── steps of an attempt ──────────────────────────────────────────────────────────────────────────────────────
 
     def _decided(self, fid: str) -> tuple[float, str, int, int]:
@@ -161,6 +186,17 @@ class Teller:
             )
         )  # fmt: skip
 
+    def save(self, fid: str, takes: float = 60.0) -> None:
+        """The state of its worktree, while the agent works."""
+        self.wait(takes)
+        self.tell(ev.WorkSaved(*self._seen(fid), commit(f"{fid} at {self.now}")))
+
+    def break_off(self, fid: str, why: str, *, takes: float = 1.0, cost: float = 0.05) -> None:
+        """The agent is ended by us, and the attempt parked."""
+        self.stop(fid, "interrupted", why)
+        self.finish(fid, "interrupted", takes=takes, cost=cost)
+        self.park(fid, why)
+
     def seal(self, fid: str, changed: int = 3) -> None:
         self.tell(ev.SealStarted(*self._decided(fid)))
         self.wait(0.5)
@@ -221,6 +257,9 @@ class Teller:
     def skip(self, fid: str, why: str) -> None:
         self.tell(ev.FeatureSkipped(self.now, fid, why))
 
+    def give_up(self, fid: str, why: str) -> None:
+        self.tell(ev.FeatureCancelled(self.now, fid, why))
+
     # ── longer steps ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def work(self, fid: str, takes: float = 50.0, cost: float = 0.25) -> None:
@@ -229,6 +268,14 @@ class Teller:
         self.prepare(fid)
         self.invoke(fid)
         self.progress(fid, f"Edit {fid}.py")
+        self.finish(fid, takes=takes, cost=cost)
+        self.seal(fid)
+        self.check(fid)
+        self.verify(fid)
+
+    def go_on(self, fid: str, takes: float = 50.0, cost: float = 0.25) -> None:
+        """From where its agent was cut off to verified."""
+        self.invoke(fid, "proceed")
         self.finish(fid, takes=takes, cost=cost)
         self.seal(fid)
         self.check(fid)
@@ -506,10 +553,116 @@ def just_begun() -> Scenario:
     return t.scenario()
 
 
+def paused() -> Scenario:
+    """A person pauses: what runs is finished and merged, the next feature waits an hour until another person resumes."""
+    t = Teller(a_plan(("api",), ("web",)))
+    t.begin()
+    t.start("api")
+    t.prepare("api")
+    t.invoke("api")
+    t.progress("api", "Edit api.py")
+    t.pause(control=1)
+    t.finish("api")
+    t.seal("api")
+    t.check("api")
+    t.verify("api")
+    t.integrate("api")
+    t.wait(3600.0)
+    t.resume("bob@desk", control=2)
+    t.work("web")
+    t.integrate("web")
+    t.end("done")
+    return t.scenario()
+
+
+def standing_still() -> Scenario:
+    """Paused at once and not resumed yet: one agent was ended, one feature is merged, one has not begun."""
+    t = Teller(a_plan(("db",), ("api",), ("web",), ("dash", "web")))
+    t.begin()
+    t.work("db")
+    t.start("api")
+    t.prepare("api")
+    t.invoke("api")
+    t.save("api")
+    t.pause(now=True, control=1)
+    t.break_off("api", f"paused by {ANNA}")
+    t.integrate("db")
+    return t.scenario()
+
+
+def cancelled_and_retried() -> Scenario:
+    """One feature is cancelled at work, one before it began; the run ends, and one of them is tried again the next day."""
+    t = Teller(a_plan(("api",), ("web", "api"), ("docs",), ("faq", "docs")))
+    t.begin()
+    t.start("api")
+    t.prepare("api")
+    t.invoke("api")
+    t.save("api")
+    t.cancel("api", "faq", control=1)
+    t.stop("api", "cancelled", f"cancelled by {ANNA}")
+    t.give_up("faq", f"cancelled by {ANNA}")
+    t.finish("api", "interrupted", takes=1.0, cost=0.02)
+    t.conclude("api", "cancelled", f"cancelled by {ANNA}")
+    t.skip("web", "api was cancelled")
+    t.work("docs")
+    t.integrate("docs")
+    t.end("incomplete", "3 of 4 features were not integrated")
+    t.wait(86_400.0)
+    t.ask_again("api", control=2)
+    t.engine()
+    t.reopen("api", "web")
+    t.work("api")
+    t.integrate("api")
+    t.work("web")
+    t.integrate("web")
+    t.end("incomplete", "1 of 4 features were not integrated")
+    return t.scenario()
+
+
+def disk_full() -> Scenario:
+    """The disk fills while an agent works: it is ended with its work saved, and goes on by itself when there is room."""
+    t = Teller(a_plan(("api",)))
+    t.begin()
+    t.start("api")
+    t.prepare("api")
+    t.invoke("api")
+    t.save("api")
+    t.run_out_of_room()
+    t.break_off("api", "0.1 GB are free")
+    t.wait(600.0)
+    t.have_room()
+    t.go_on("api")
+    t.integrate("api")
+    t.end("done")
+    return t.scenario()
+
+
+def killed_and_resumed() -> Scenario:
+    """The engine is killed while it is paused and one agent still works; the pause outlives it and is ended first."""
+    t = Teller(a_plan(("api",), ("web",)))
+    t.begin()
+    t.start("api")
+    t.prepare("api")
+    t.invoke("api")
+    t.save("api")
+    t.pause(control=1)
+    t.save("api")
+    t.wait(28_800.0)
+    t.resume(control=2)
+    t.engine()
+    t.go_on("api")
+    t.integrate("api")
+    t.work("web")
+    t.integrate("web")
+    t.end("done")
+    return t.scenario()
+
+
 SCENARIOS: dict[str, Callable[[], Scenario]] = {
     made.__name__: made
     for made in (
         happy_diamond, rework, retry, conflict, failed_and_skipped, merged_checks_fail, cancelled, limit, restart,
         interrupted, postponed, lost_step, under_way, just_begun,
+        paused, standing_still, cancelled_and_retried, disk_full, killed_and_resumed,
     )
 }  # fmt: skip

@@ -151,7 +151,7 @@ def test_what_is_at_work_is_shown_first_when_not_all_fits() -> None:
 
 def test_features_are_counted_as_they_move() -> None:
     shown = Shown(*RUN)
-    assert shown.table.counts() == {"done": 1, "busy": 1, "failed": 1, "skipped": 0, "waiting": 1}
+    assert shown.table.counts() == {"done": 1, "busy": 1, "paused": 0, "failed": 1, "skipped": 0, "waiting": 1}
     fold(shown.view, skipped := ev.FeatureSkipped(101.0, "dash", "db failed"))
     shown.table.changed(skipped)
     assert shown.table.counts()["skipped"] == 1

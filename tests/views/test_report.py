@@ -173,10 +173,10 @@ def test_what_has_not_ended_says_why_too(name: str, fid: str, why: str) -> None:
 @pytest.mark.parametrize(
     ("name", "commands"),
     [
-        ("limit", ["orchestrate run --resume"]),
-        ("interrupted", ["orchestrate run --resume"]),
+        ("limit", ["orchestrate resume"]),
+        ("interrupted", ["orchestrate resume"]),
         ("under_way", ["orchestrate status"]),
-        ("cancelled", ["orchestrate logs api", "orchestrate run --failed"]),
+        ("cancelled", ["orchestrate logs api", "orchestrate retry"]),
     ],
 )
 def test_what_to_do_next(name: str, commands: list[str]) -> None:
@@ -187,7 +187,7 @@ def test_a_refused_account_needs_a_person() -> None:
     scenario = logs.limit()
     halted = [*scenario.events[:-1], ev.RunEnded(scenario.end, "halted", "not signed in")]
     report = build_report(halted, scenario.plan, now=scenario.end)
-    assert [step.command for step in report.next] == ["orchestrate doctor", "orchestrate run --resume"]
+    assert [step.command for step in report.next] == ["orchestrate doctor", "orchestrate resume"]
 
 
 def test_a_lost_invocation_is_told() -> None:
@@ -244,7 +244,7 @@ def test_it_says_what_a_limit_a_restart_and_an_estimate_did() -> None:
 
 def test_parts() -> None:
     assert headings(render_markdown(report_of("failed_and_skipped"))) == [
-        f"Run {logs.RUN} of shop: incomplete", "Features", "What went wrong", "db: failed", "Time", "Cost", "Plan", "Attempts",
+        f"Run {logs.RUN} of shop: incomplete", "Features", "What went wrong", "db: failed", "Kept", "Time", "Cost", "Plan", "Attempts",
     ]  # fmt: skip
     assert headings(render_markdown(report_of("just_begun"))) == [
         f"Run {logs.RUN} of shop: running",
@@ -359,7 +359,7 @@ def test_a_run_that_broke_off_says_so_and_stands_still() -> None:
     assert (report.run.status, report.run.broken_off, api.cut_off) == ("running", True, True)
     assert (api.attempts[0].invocations[0].end, api.attempts[0].invocations[0].why) == ("lost", "its engine died")
     assert report.time.wall_s == build_report(scenario.events, scenario.plan, now=scenario.end).time.wall_s
-    assert [step.command for step in report.next] == ["orchestrate run --resume"]
+    assert [step.command for step in report.next] == ["orchestrate resume"]
     text = render_markdown(report)
     assert text.startswith(f"# Run {logs.RUN} of shop: broken off\n")
     assert "| api | 2 | ⊘ cut off |" in text

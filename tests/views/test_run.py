@@ -37,7 +37,7 @@ def test_the_logs_of_these_tests_are_ones_that_the_rules_could_have_written(name
     state = fresh(logs.RUN, scenario.plan, logs.BASE)
     for event in scenario.events:
         evolve(state, event)  # raises on a fact that cannot be
-    assert (state.ended is None) == (name in ("under_way", "just_begun"))
+    assert (state.ended is None) == (name in ("under_way", "just_begun", "standing_still"))
 
 
 @pytest.mark.parametrize(
@@ -49,9 +49,14 @@ def test_the_logs_of_these_tests_are_ones_that_the_rules_could_have_written(name
         ("failed_and_skipped", {"db": "failed", "docs": "integrated", "api": "skipped", "dash": "skipped"}),
         ("merged_checks_fail", {"api": "integrated", "web": "failed"}),
         ("cancelled", {"api": "cancelled", "web": "skipped"}),
-        ("limit", {"db": "waiting", "web": "ready", "api": "waiting"}),
-        ("interrupted", {"api": "waiting", "web": "waiting"}),
+        ("limit", {"db": "paused", "web": "ready", "api": "waiting"}),
+        ("interrupted", {"api": "paused", "web": "waiting"}),
         ("under_way", {"db": "merging", "api": "working", "web": "ready", "dash": "waiting"}),
+        ("paused", {"api": "integrated", "web": "integrated"}),
+        ("standing_still", {"db": "integrated", "api": "paused", "web": "ready", "dash": "waiting"}),
+        ("cancelled_and_retried", {"api": "integrated", "web": "integrated", "docs": "integrated", "faq": "cancelled"}),
+        ("disk_full", {"api": "integrated"}),
+        ("killed_and_resumed", {"api": "integrated", "web": "integrated"}),
         ("just_begun", {"db": "ready", "api": "waiting", "web": "waiting", "dash": "waiting"}),
     ],
 )
@@ -190,7 +195,7 @@ def test_what_a_feature_waits_for() -> None:
 def test_a_parked_attempt_waits_and_goes_on_after_a_restart() -> None:
     view = view_of("limit")
     db = view.features["db"]
-    assert (db.status, db.attempts[0].parked, db.attempts[0].stage) == ("waiting", "usage limit reached", "paused")
+    assert (db.status, db.attempts[0].parked, db.attempts[0].stage) == ("paused", "usage limit reached", "paused")
     fold(view, ev.EngineStarted(view.last_at + 100.0, 9))
     assert (view.status, view.ended_at, view.down_s) == ("running", None, 100.0)
     assert (db.status, db.attempts[0].parked) == ("working", "")
@@ -280,7 +285,7 @@ def test_an_unknown_event_is_a_defect() -> None:
 
 WORDS: dict[Stage, set[Status]] = {
     Stage.PREPARING: {"preparing"},
-    Stage.READY: {"preparing", "working", "checking", "waiting"},
+    Stage.READY: {"preparing", "working", "checking", "paused"},
     Stage.INVOKING: {"working"},
     Stage.SEALING: {"checking"},
     Stage.CHECKING: {"checking"},
@@ -304,7 +309,7 @@ def agree(state: RunState, view: RunView) -> None:
             assert seen.status in ENDED and seen.status == known.ended
         elif known.active and known.attempt is not None:
             assert seen.status in WORDS[known.attempt.stage], (fid, known.attempt.stage)
-            assert fid in view.active and (seen.status in ACTIVE or seen.status == "waiting")
+            assert fid in view.active and (seen.status in ACTIVE or seen.status == "paused")
         elif fid in ready:
             assert seen.status == "ready"
         else:

@@ -76,17 +76,17 @@ def test_troubles_name_each_that_went_wrong_but_not_what_was_skipped_for_it() ->
         (
             view_of(failed_and_skipped()),
             False,
-            ["orchestrate logs db", f"git merge {BRANCH}", "orchestrate run --failed"],
+            ["orchestrate logs db", f"git merge {BRANCH}", "orchestrate retry", "orchestrate recover"],
         ),
-        (view_of(limit()), False, ["orchestrate run --resume"]),
+        (view_of(limit()), False, ["orchestrate resume"]),
         (cut(happy_diamond(), 5), True, ["orchestrate logs db -f"]),
         (cut(happy_diamond(), 2), True, []),
-        (cut(happy_diamond(), 5), False, ["orchestrate run --resume"]),
+        (cut(happy_diamond(), 5), False, ["orchestrate resume"]),
         (cut(happy_diamond(), 5), None, ["orchestrate status"]),
         (
             view_of(limit(), ev.RunEnded(START + 9999.0, "halted", "not signed in")),
             False,
-            ["orchestrate doctor", "orchestrate run --resume"],
+            ["orchestrate doctor", "orchestrate resume"],
         ),
     ],
 )
@@ -98,7 +98,8 @@ def test_each_step_says_what_it_is_good_for() -> None:
     assert [step.why for step in next_steps(view_of(conflict()), is_driven=False)] == [
         "see why web was conflicted",
         "take over 1 feature",
-        "try again what was not integrated",
+        "try again what was not integrated, on the same branch",
+        "see what is kept of web",
     ]
 
 
