@@ -447,10 +447,12 @@ class Published(AttemptEvent):
 
 @dataclass(frozen=True, slots=True)
 class EffectLost(AttemptEvent):
-    """A performer died without an answer (a defect or a lost machine); whether to try again is for the rules to say."""
+    """A performer died without an answer (a defect or a lost machine); whether to try again is for the rules to say.
+    blameless: the machine had no room for it; that counts for nothing."""
 
     effect: str
     why: str
+    blameless: bool = False
 
 
 CHATTY: frozenset[type[Event]] = frozenset({InvocationProgressed, WorkSaved})

@@ -258,7 +258,7 @@ def _evolve_attempt(state: RunState, e: ev.AttemptEvent) -> None:
             a.parked = True
             state.parked += 1
         case ev.EffectLost():
-            a.losses += a.stopping is None
+            a.losses += a.stopping is None and not e.blameless
             _lose(state, f, a, e.at, e.why)
         case ev.AttemptEnded():
             _end_attempt(state, f, a, e)

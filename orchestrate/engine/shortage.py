@@ -1,0 +1,141 @@
+"""A failure for want of room is the machine's, not the feature's: it holds the run, and what was tried is tried again.
+
+Invariant: every effect is still answered exactly once; what an agent has cost is kept; a failure that the machine is
+blamed for without measured proof is believed a bounded number of times in a row.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+from dataclasses import replace
+
+from orchestrate.core import events as ev
+from orchestrate.core.effects import AnyEffect, KeepWork, StopWork
+from orchestrate.core.names import AttemptKey
+from orchestrate.ports import Clock, Emit, Performer
+
+from .health import Health
+
+PATIENCE = 10
+"""Failures in a row of the same work that are put down to the machine on its word alone."""
+
+WHY_LIMIT = 400
+
+_DISK = re.compile(r"no space left|disk quota exceeded|disk is full|\bENOSPC\b|\bEDQUOT\b", re.IGNORECASE)
+_MACHINE = re.compile(
+    r"too many open files|cannot allocate memory|resource temporarily unavailable|can't start new thread"
+    r"|\b(?:EMFILE|ENFILE|ENOMEM|EAGAIN)\b",
+    re.IGNORECASE,
+)
+
+_CAUSES: dict[int | None, ev.HoldCause] = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EROFS), "disk"),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN), "machine"),
+}
+
+_BROKEN: frozenset[ev.InvocationEnd] = frozenset({"crashed", "killed", "config", "stalled", "transient"})
+
+
+def complaint(event: ev.Event) -> str:
+    """Why an effect failed, as far as the machine may be to blame; empty for an answer that stands."""
+    match event:
+        case ev.WorktreeFailed(kind="git" | "setup", why=why):
+            return why if why != "interrupted" else ""
+        case ev.WorkSealed(error=error):
+            return error
+        case ev.ChecksFinished(error=error) | ev.MergeChecksFinished(error=error) if error:
+            return error if error != "interrupted" else ""
+        case ev.MergeFinished(kind="error", why=why) | ev.Published(ok=False, commit="", why=why):
+            return why
+        case ev.InvocationFinished(end=end, why=why) if end in _BROKEN:
+            return why or end
+        case _:
+            return ""
+
+
+def blame(event: ev.Event, *, is_full: bool) -> ev.HoldCause | None:
+    """What of the machine made this answer a failure. is_full: a disk is, at this moment.
+
+    Checks that failed are doubted only when they could not be started, or when there is proof: a project's own tests may
+    well speak of full disks.
+    """
+    if isinstance(event, ev.ChecksFinished | ev.MergeChecksFinished) and not (event.ok or event.error):
+        unstarted = " ".join(c.tail for c in event.checks if not c.ok and c.exit_code is None and not c.timed_out)
+        if is_full and any(not c.ok for c in event.checks):
+            return "disk"
+        return cause_in(unstarted)
+    said = complaint(event)
+    return ("disk" if is_full else cause_in(said)) if said else None
+
+
+def cause_in(words: str) -> ev.HoldCause | None:
+    """What the words of a failure name as missing."""
+    if _DISK.search(words):
+        return "disk"
+    return "machine" if _MACHINE.search(words) else None
+
+
+class ShortagePerformer:
+    """ports.Performer around another one; see the head of this module. lost: how an effect is said to be lost."""
+
+    def __init__(self, inner: Performer, health: Health, clock: Clock) -> None:
+        self._inner, self._health, self._clock = inner, health, clock
+        self._in_a_row: dict[tuple[AttemptKey, type], int] = {}
+
+    async def perform(self, effect: AnyEffect, emit: Emit) -> None:
+        if isinstance(effect, KeepWork | StopWork):
+            await self._inner.perform(effect, emit)
+            return
+        try:
+            await self._inner.perform(effect, lambda event: self._pass_on(effect, event, emit))
+        except OSError as error:
+            cause = _CAUSES.get(error.errno)
+            if cause is None or not self._is_believed(effect):
+                raise
+            self._lose(effect, cause, str(error), emit)
+
+    def _pass_on(self, effect: AnyEffect, event: ev.Event, emit: Emit) -> None:
+        if type(event) in ev.CHATTY or isinstance(event, ev.Warned):
+            emit(event)
+            return
+        is_full = bool(_may_be_blamed(event)) and self._health.is_full()
+        cause = blame(event, is_full=is_full)
+        if cause is None:
+            self._in_a_row.pop(_work(effect), None)
+            self._health.succeed()
+            emit(event)
+        elif not is_full and not self._is_believed(effect):
+            emit(event)
+        elif isinstance(event, ev.InvocationFinished):
+            # Its figures are true, and its session goes on: it counts as cut off by us.
+            self._strike(cause, event.why, emit)
+            emit(replace(event, end="interrupted", why=f"{_NAMES[cause]}: {event.why}"))
+        else:
+            self._lose(effect, cause, complaint(event) or "the checks failed on a full disk", emit)
+
+    def _lose(self, effect: AnyEffect, cause: ev.HoldCause, why: str, emit: Emit) -> None:
+        self._strike(cause, why, emit)
+        key = effect.key
+        at, words = self._clock.now(), f"{_NAMES[cause]}: {why}"[:WHY_LIMIT]
+        emit(ev.EffectLost(at, key.feature, key.attempt, effect.id, words, blameless=True))
+
+    def _strike(self, cause: ev.HoldCause, why: str, emit: Emit) -> None:
+        for event in self._health.strike(cause, f"{_NAMES[cause]}: {why}"[:WHY_LIMIT]):
+            emit(event)
+
+    def _is_believed(self, effect: AnyEffect) -> bool:
+        count = self._in_a_row[_work(effect)] = self._in_a_row.get(_work(effect), 0) + 1
+        return count <= PATIENCE
+
+
+_NAMES: dict[ev.HoldCause, str] = {"disk": "the disk is full", "machine": "the machine is short of means"}
+
+
+def _work(effect: AnyEffect) -> tuple[AttemptKey, type]:
+    """The same work tried again has another number, but the same attempt and kind."""
+    return effect.key, type(effect)
+
+
+def _may_be_blamed(event: ev.Event) -> bool:
+    return bool(complaint(event)) or (isinstance(event, ev.ChecksFinished | ev.MergeChecksFinished) and not event.ok)
