@@ -144,7 +144,8 @@ def enter(attempt: AttemptView, stage: Stage, at: float) -> None:
         if attempt.spans[-1].stage == stage:
             return
         close(attempt, at)
-    attempt.spans.append(Span(stage, at))
+    before = attempt.spans[-1].end if attempt.spans else None
+    attempt.spans.append(Span(stage, at if before is None else max(at, before)))  # a later engine's clock may be behind
 
 
 def close(attempt: AttemptView, at: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import pairwise
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ from orchestrate.core.policy import Policy
 from orchestrate.core.state import RunState, evolve, fresh
 from orchestrate.views.attempts import STAGES
 from orchestrate.views.run import ACTIVE, ENDED, STATUSES, RunView, Status, build_view, fold, fresh_view, waits_for
-from tests.simulation.sim import Sim, World
+from tests.simulation.sim import Request, Sim, World
 from tests.support import logs
 from tests.support.effort import calls
 from tests.support.logs import SCENARIOS, START, Teller, a_feature, a_plan, commit
@@ -291,7 +292,7 @@ WORDS: dict[Stage, set[Status]] = {
     Stage.CHECKING: {"checking"},
     Stage.QUEUED: {"verified"},
     Stage.MERGING: {"merging"},
-    Stage.MERGED: {"merging"},
+    Stage.MERGED: {"merging", "paused"},
     Stage.PROVING: {"merging"},
     Stage.PUBLISHING: {"merging"},
 }
@@ -301,6 +302,8 @@ def agree(state: RunState, view: RunView) -> None:
     """The view and the core say the same of every feature."""
     assert view.tip == state.integration_head or not state.ended
     assert view.cost_usd == pytest.approx(state.ledger.spent_usd)
+    assert {pause.cause for pause in view.holds.open} == set(state.holds)
+    assert (view.stop, view.account) == (state.stop, state.account)
     ready = {key[2] for key in state.ready}
     for fid, known in state.features.items():
         seen = view.features[fid]
@@ -329,14 +332,20 @@ def check_spans(view: RunView) -> None:
     seed=st.integers(0, 10_000),
     trouble=st.sampled_from([0.0, 0.1, 0.4]),
     crashes=st.frozensets(st.integers(3, 120), max_size=3),
+    asked=st.dictionaries(st.integers(3, 120), st.sampled_from(get_args(Request)), max_size=6),
     schedule=st.sampled_from(("ready", "waves")),
     start_on=st.sampled_from(["verified", "integrated"]),
 )
 def test_the_view_agrees_with_the_core_after_every_event(
-    seed: int, trouble: float, crashes: frozenset[int], schedule: Schedule, start_on: StartOn
+    seed: int,
+    trouble: float,
+    crashes: frozenset[int],
+    asked: dict[int, Request],
+    schedule: Schedule,
+    start_on: StartOn,
 ) -> None:
     plan = a_plan(*logs.DIAMOND, ("extra",), ("late", "extra", "db"), schedule=schedule, start_on=start_on)
-    sim = Sim(plan, Policy(max_parallel=2), World(seed=seed, p_trouble=trouble), crash_at=crashes)
+    sim = Sim(plan, Policy(max_parallel=2), World(seed=seed, p_trouble=trouble), crash_at=crashes, ask_at=asked)
     sim.run()
     state, view = fresh("r", plan, "base"), fresh_view(plan)
     for event in sim.log:
