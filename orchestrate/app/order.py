@@ -19,7 +19,8 @@ from orchestrate.spec.load import Loaded
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be run. resume: the run to go on with; plan and base then come from its log."""
+    """What is to be run. resume: the run to go on with; plan and base then come from its log. unpause: whoever asks for
+    it wants it to go on also if somebody has paused it; by: who that is."""
 
     loaded: Loaded
     repository: Repository
@@ -28,6 +29,8 @@ class Order:
     inputs: str
     environ: Mapping[str, str]
     resume: str = ""
+    unpause: bool = False
+    by: str = ""
     flags: Mapping[str, object] = field(default_factory=dict)
     """Settings given on the command line, by setting name."""
 

@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import shlex
+import signal
 import socket
 import sys
 import time
@@ -40,6 +41,7 @@ from orchestrate.store.log import SqliteEventLog
 from orchestrate.views.report import build_report, render_json, render_markdown
 from orchestrate.views.report_model import Report
 
+from .controls import Requests, paused_by
 from .memory import RunMemory
 from .order import Order
 from .performers import build_performers
@@ -133,6 +135,7 @@ class _Session:
         else:
             self._plan, self._base = order.plan, order.base.commit
             self._prefix = order.loaded.settings.branch_prefix
+        self._requests = Requests(log, run, self._past, clock)
         loaded = order.loaded
         self._memory = RunMemory(
             run, self._plan, project=loaded.project_name, context=loaded.context, rules=loaded.rules,
@@ -189,7 +192,12 @@ class _Session:
                 listener=lambda stored: self._hear(stored, follower),
             )  # fmt: skip
             with stop_on_signals(self._run, engine.tell, self._clock, follower.say, self._write_report) as signals:
-                await engine.run(*self._beginning(agent))
+                async with asyncio.TaskGroup() as beside:
+                    beginning = self._beginning(agent)
+                    others = [beside.create_task(self._requests.listen(engine.tell))]
+                    await engine.run(*beginning)
+                    for other in others:
+                        other.cancel()
         return signals.last
 
     def _hear(self, stored: Stored, follower: Follower) -> None:
@@ -197,14 +205,15 @@ class _Session:
         follower.on_stored(stored)
 
     def _beginning(self, agent: AgentPerformer) -> Sequence[ev.Event]:
-        """How this engine came to be, and what became of the agents of the one before it."""
-        order, now = self._order, self._clock.now()
+        """How this engine came to be, what was asked for before, and what became of the agents of the one before it."""
+        order, due, now = self._order, self._requests.due(), self._clock.now()
         parallel = order.loaded.settings.max_parallel
         engine = ev.EngineStarted(now, os.getpid(), socket.gethostname(), __version__, parallel)
         if self._past:
-            cut_off = self._memory.invoking
             failpoint.reach("resume.salvage.before")
-            return (*(agent.salvage(AttemptKey(self._run, e.feature, e.attempt), e) for e in cut_off), engine)
+            salvaged = (agent.salvage(AttemptKey(self._run, e.feature, e.attempt), e) for e in self._memory.invoking)
+            resumed = (ev.ResumeRequested(now, order.by),) if order.unpause and paused_by(self._past, due) else ()
+            return (*due, *salvaged, engine, *resumed)
         branch = integration_branch(self._run, self._prefix)
         started = ev.RunStarted(
             now, self._run, order.loaded.project_name, self._base, order.base.name, branch,
@@ -239,6 +248,6 @@ def _exit_code(status: ev.RunEnd, last_signal: int) -> ExitCode:
         case "limit":
             return ExitCode.LIMIT
         case "interrupted":
-            return ExitCode.INTERRUPTED if last_signal == 2 else ExitCode.TERMINATED
+            return ExitCode.TERMINATED if last_signal in (signal.SIGTERM, signal.SIGHUP) else ExitCode.INTERRUPTED
         case "incomplete" | "halted":
             return ExitCode.INCOMPLETE

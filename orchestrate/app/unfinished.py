@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrate.core import events as ev
+from orchestrate.errors import OrchestrateError
 from orchestrate.git.repository import open_repository
 from orchestrate.store.artifacts import StateDir
 from orchestrate.store.log import SqliteEventLog
@@ -31,7 +32,7 @@ class Unfinished:
 
 
 def last_run(state: StateDir) -> Unfinished | None:
-    """The newest run if it is unfinished: cut off, stopped by a person or by a limit."""
+    """The newest run if it is unfinished: cut off, stopped by a person or by a limit, or to be tried again."""
     with SqliteEventLog(state.log, read_only=True) as log:
         runs = log.runs()
         return _unfinished(state, log, runs[-1]) if runs else None
@@ -43,20 +44,48 @@ def last_unfinished_run(state: StateDir) -> Unfinished | None:
         return next((found for run in reversed(log.runs()) if (found := _unfinished(state, log, run))), None)
 
 
+def unfinished_run(state: StateDir, run: str) -> Unfinished | None:
+    """That very run; None if it is over."""
+    with SqliteEventLog(state.log, read_only=True) as log:
+        return _unfinished(state, log, run)
+
+
+def begun_run(state: StateDir, run: str) -> Unfinished:
+    """That very run as it was begun, also when it is over. Raises OrchestrateError when the log lacks its beginning."""
+    with SqliteEventLog(state.log, read_only=True) as log:
+        found = _begun(log, run, _last_word(log, run))
+    if found is None:
+        raise OrchestrateError(f"the log of run {run} has no beginning; it cannot be gone on with")
+    return found
+
+
 def _unfinished(state: StateDir, log: SqliteEventLog, run: str) -> Unfinished | None:
     """A run whose engine died between its end and its report is gone on with too: else it would be run all over again."""
-    first, last = log.first(run), log.last(run)
+    last = _last_word(log, run)
+    is_over = isinstance(last, ev.RunEnded) and last.status in ("done", "incomplete")
+    return None if is_over and state.report_json(run).exists() else _begun(log, run, last)
+
+
+def _last_word(log: SqliteEventLog, run: str) -> ev.Event | None:
+    """What the rules said last; or that somebody wants another try since."""
+    last = log.last(run)
+    if last is None or not _is_aside(last.event):
+        return last.event if last else None
+    return next((s.event for s in reversed(log.read(run)) if not _is_aside(s.event)), None)
+
+
+def _is_aside(event: ev.Event) -> bool:
+    """What may be said after the end of a run, and does not open it again."""
+    return isinstance(event, ev.Warned | ev.Control | ev.StopRequested) and not isinstance(event, ev.RetryRequested)
+
+
+def _begun(log: SqliteEventLog, run: str, last: ev.Event | None) -> Unfinished | None:
+    first = log.first(run)
     if first is None or not isinstance(first.event, ev.RunStarted):
-        return None
-    ended = last.event if last else None
-    if isinstance(ended, ev.Warned):  # said after the end, such as that the repository was changed meanwhile
-        ended = next((s.event for s in reversed(log.read(run)) if not isinstance(s.event, ev.Warned)), None)
-    is_over = isinstance(ended, ev.RunEnded) and ended.status in ("done", "incomplete")
-    if is_over and state.report_json(run).exists():
         return None
     begun = first.event
     flags = json.loads(begun.flags) if begun.flags else {}
-    end = ended if isinstance(ended, ev.RunEnded) else None
+    end = last if isinstance(last, ev.RunEnded) else None
     return Unfinished(run, begun.inputs, begun.at, end, begun.plan, begun.config, flags)
 
 
