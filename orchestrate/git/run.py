@@ -187,13 +187,25 @@ def paths_of(output: bytes) -> tuple[str, ...]:
 
 
 _WRITING = frozenset(
-    ["add", "checkout", "clean", "commit", "commit-tree", "merge-tree", "reset", "symbolic-ref", "update-ref", "worktree", "write-tree"]
+    [
+        "add",
+        "checkout",
+        "clean",
+        "commit",
+        "commit-tree",
+        "merge-tree",
+        "reset",
+        "symbolic-ref",
+        "update-ref",
+        "worktree",
+        "write-tree",
+    ]
 )
 
 
 def _points(args: tuple[str, ...]) -> tuple[str, ...]:
     """The fail point that a command is: its verb and, where that does many things, what for; none for one that reads."""
-    if args[0] not in _WRITING:
+    if args[0] not in _WRITING or args[:2] == ("symbolic-ref", "--quiet"):
         return ()
     if args[0] == "worktree":
         return (f"worktree-{args[1]}",)
