@@ -127,8 +127,6 @@ class Attempt:
     stopping: ev.AttemptStopping | None = None
     released: bool = False
     """It was to be interrupted, and the reason is gone before its work had ended."""
-    kept_out: int = 0
-    """Times that somebody held the integration branch."""
     parked: bool = False
     outcome: ev.Outcome | None = None
     why: str = ""

@@ -437,12 +437,11 @@ class MergeChecksFinished(AttemptEvent):
 @dataclass(frozen=True, slots=True)
 class Published(AttemptEvent):
     """The integration branch's tip is now `commit`. ok False: it could not be moved; commit is then where it stands,
-    if somebody else moved it, and empty otherwise. held: because somebody has it checked out: that passes."""
+    if somebody else moved it, and empty otherwise."""
 
     ok: bool
     commit: str = ""
     why: str = ""
-    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)

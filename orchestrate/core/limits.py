@@ -106,6 +106,10 @@ class Account:
             case _:
                 pass
 
+    def hear(self, e: ev.InvocationProgressed) -> None:
+        """An agent that is being answered tells more than its end, which may be half an hour away."""
+        if self.unreached and e.tokens.total:
+            self.unreached = self.probes = 0
 
     def _miss(self, at: float) -> None:
         self.unreached += 1

@@ -58,6 +58,17 @@ def end_feature(state: RunState, f: FeatureState, outcome: ev.Outcome, why: str)
                 offer(state, state.features[fid])
 
 
+def unverify(state: RunState, f: FeatureState) -> None:
+    """Nobody may start from its work any more."""
+    if f.head:
+        f.head = ""
+        for dependent in state.plan.dependents[f.id]:
+            d = state.features[dependent]
+            d.unverified += 1
+            if not is_satisfied(state, d):
+                withdraw(state.ready, d.key)
+
+
 def why_blocked(f: FeatureState) -> str:
     """What is said of the dependents of a feature that ended without being integrated."""
     assert f.ended is not None
@@ -92,5 +103,3 @@ def requeue(state: RunState, f: FeatureState, a: Attempt) -> None:
     """It was being merged, so that all its dependencies are integrated."""
     move(state, f.id, a, Stage.QUEUED)
     insort(state.mergeable, f.key)
-
-

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from . import events as ev
 from .attempt import IN_FLIGHT, Attempt, Stage
-from .queues import is_success, offer, requeue, withdraw, why_blocked
+from .queues import is_success, offer, requeue, unverify, why_blocked, withdraw
 
 if TYPE_CHECKING:
     from .state import FeatureState, RunState
@@ -90,17 +90,13 @@ def reopen(state: RunState, f: FeatureState) -> None:
     state.reopening.pop(f.id, None)
     f.ended, f.why, f.tries, f.base_conflict = None, "", 0, False
     state.left += 1
-    dependencies = [state.features[d] for d in dict.fromkeys(state.plan.features[f.id].depends_on)]
-    f.unverified = sum(not d.head for d in dependencies)
-    f.unintegrated = sum(d.ended != "integrated" for d in dependencies)
+    unverify(state, f)
+    needs = [state.features[d] for d in dict.fromkeys(state.plan.features[f.id].depends_on)]
+    f.unverified = sum(not d.head for d in needs)
+    f.unintegrated = sum(d.ended != "integrated" for d in needs)
     for dependent in state.plan.dependents[f.id]:
-        d = state.features[dependent]
-        if f.head:
-            d.unverified += 1
-            withdraw(state.ready, d.key)
         if dependent in state.blocked:
-            _unblock(state, d)
-    f.head = ""
+            _unblock(state, state.features[dependent])
     _reopen_wave(state, f.wave)
     offer(state, f)
 

@@ -17,9 +17,6 @@ LOSS_LIMIT = 2
 MERGE_LIMIT = 5
 """Times an attempt is merged again because somebody else moved the integration branch."""
 
-KEPT_OUT_LIMIT = 120
-"""Times an attempt is merged again because somebody has the integration branch checked out: about an hour."""
-
 LONGEST_S = 300.0
 
 

@@ -16,7 +16,7 @@ from .attempt import BEFORE, IN_FLIGHT, TRANSITIONS, WORKING, Attempt, Invoked, 
 from .limits import Account, Ledger, is_unreached
 from .names import AttemptKey
 from .plan import Plan
-from .queues import end_feature, is_success, move, offer, requeue, withdraw
+from .queues import end_feature, move, offer, requeue, unverify, withdraw
 
 Key = tuple[float, int, str]
 """Order among features: (-rank, priority, id); the smallest goes first."""
@@ -95,8 +95,6 @@ class RunState:
     """Features that ended and are to be tried again, dependencies first; no rule has acted on it yet."""
     squeezed: int = 0
     """Agents that the system ended for want of memory: as many fewer work at once."""
-    merge_after: float = 0.0
-    """Nothing is merged before: the integration branch is held by somebody. Unix seconds."""
     ended: ev.RunEnded | None = None
 
     def working(self) -> int:
@@ -177,10 +175,6 @@ def evolve(state: RunState, event: ev.Event) -> None:
             raise AssertionError(f"unknown event {event!r}")
 
 
-HELD_WAIT_S = 30.0
-"""After that many seconds an integration branch that somebody holds is tried again."""
-
-
 # ── attempts ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -208,7 +202,9 @@ def _evolve_attempt(state: RunState, e: ev.AttemptEvent) -> None:
     if after is not None:
         move(state, f.id, a, after)
     match e:
-        case ev.InvocationProgressed() | ev.WorkSaved() | ev.SealStarted() | ev.ChecksStarted():
+        case ev.InvocationProgressed():
+            state.account.hear(e)
+        case ev.WorkSaved() | ev.SealStarted() | ev.ChecksStarted() | ev.MergeChecksStarted() | ev.PublishStarted():
             pass
         case ev.WorktreePrepared():
             a.prepared = True
@@ -237,15 +233,10 @@ def _evolve_attempt(state: RunState, e: ev.AttemptEvent) -> None:
                 requeue(state, f, a)
         case ev.MergeChecksFinished():
             a.proof = e
-        case ev.MergeChecksStarted() | ev.PublishStarted():
-            pass
         case ev.Published():
             a.published = e
-            if e.held:
-                a.kept_out += 1
-                state.merge_after = e.at + HELD_WAIT_S
             if not e.ok:
-                a.overtaken += a.stopping is None and not e.held
+                a.overtaken += a.stopping is None
                 state.integration_head = e.commit or state.integration_head
                 requeue(state, f, a)
         case ev.AttemptStopping():
@@ -326,12 +317,14 @@ def _end_attempt(state: RunState, f: FeatureState, a: Attempt, e: ev.AttemptEnde
             if d.active and state.attempt(dependent).stage is Stage.QUEUED and d.unintegrated == 0:
                 insort(state.mergeable, d.key)
             offer(state, d)
-    elif not e.retry:
-        end_feature(state, f, e.outcome, e.why)
-    elif e.retry_at > e.at:
-        insort(state.delayed, (e.retry_at, f.key))
+    elif e.retry:
+        unverify(state, f)
+        if e.retry_at > e.at:
+            insort(state.delayed, (e.retry_at, f.key))
+        else:
+            offer(state, f)
     else:
-        offer(state, f)
+        end_feature(state, f, e.outcome, e.why)
 
 
 # ── what is lost ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -355,7 +348,7 @@ def _lose(state: RunState, f: FeatureState, a: Attempt, at: float, why: str) -> 
 def _restart(state: RunState) -> None:
     """A new engine: nothing is in flight, and what was asked of the old one is over."""
     state.stop, state.ended = "", None
-    state.squeezed, state.merge_after = 0, 0.0
+    state.squeezed = 0
     state.holds = {cause: held for cause, held in state.holds.items() if cause == "operator"}
     state.account = replace(state.account, refused="", unreached=0, probes=0)
     active = [fid for stage, fids in state.stages.items() if stage is not Stage.ENDED for fid in fids]

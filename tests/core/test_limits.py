@@ -10,7 +10,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from orchestrate.core import events as ev
-from orchestrate.core.limits import BLIND_PAUSES_S, CENT, MAX_PAUSE_S, Account, Go, Ledger, Never, WaitUntil, admit
+from orchestrate.core.limits import (
+    AWAY_AFTER,
+    BLIND_PAUSES_S,
+    CENT,
+    FIRST_PROBE_S,
+    MAX_PAUSE_S,
+    Account,
+    Go,
+    Ledger,
+    Never,
+    WaitUntil,
+    admit,
+)
 
 NOW = 1000.0
 
@@ -178,3 +190,50 @@ def test_an_account_that_needs_a_person() -> None:
     assert account.refused == "the agent is not signed in"
     account.observe(finished("auth", why="credit balance too low"))
     assert account.refused == "credit balance too low"
+
+
+def nobody(at: float) -> ev.InvocationFinished:
+    return finished("transient", at)
+
+
+def test_a_service_is_away_after_three_calls_that_reached_nobody() -> None:
+    account = Account()
+    for count in range(1, AWAY_AFTER + 1):
+        assert not account.is_away
+        account.observe(nobody(NOW + count))
+    assert account.is_away and account.paused_until == NOW + AWAY_AFTER + FIRST_PROBE_S
+    account.observe(nobody(NOW + AWAY_AFTER + 1))
+    assert account.paused_until == NOW + AWAY_AFTER + FIRST_PROBE_S, "it had begun before the pause"
+
+
+def test_only_one_asks_whether_the_service_is_there_again() -> None:
+    account = Account(unreached=AWAY_AFTER, unreached_since=NOW)
+    assert admit(Ledger(), account, now=NOW, run_cap_usd=None, feature_left_usd=None, running=0, slots=3) == Go()
+    answer = admit(Ledger(), account, now=NOW, run_cap_usd=None, feature_left_usd=None, running=1, slots=3)
+    assert isinstance(answer, WaitUntil) and answer.at == inf
+
+
+@pytest.mark.parametrize("end", ["done", "limit", "incomplete", "auth", "denied"])
+def test_an_answer_of_whatever_kind_says_that_it_is_there(end: ev.InvocationEnd) -> None:
+    account = Account(unreached=AWAY_AFTER)
+    account.observe(finished(end))
+    assert not account.is_away
+
+
+@pytest.mark.parametrize("end", ["interrupted", "killed", "config", "stalled", "timed_out", "crashed"])
+def test_what_happens_here_says_nothing_of_the_service(end: ev.InvocationEnd) -> None:
+    account = Account(unreached=AWAY_AFTER)
+    account.observe(finished(end))
+    assert account.is_away
+
+
+def test_tokens_are_a_sign_of_life() -> None:
+    account = Account()
+    for _ in range(AWAY_AFTER):
+        account.observe(ev.InvocationFinished(NOW, "a", 1, 1, "transient", tokens=ev.Tokens(1)))
+    assert not account.is_away
+    account.unreached = AWAY_AFTER
+    account.hear(ev.InvocationProgressed(NOW, "a", 1, 1))
+    assert account.is_away
+    account.hear(ev.InvocationProgressed(NOW, "a", 1, 1, tokens=ev.Tokens(1)))
+    assert not account.is_away

@@ -8,7 +8,8 @@ from orchestrate.core import events as ev
 from orchestrate.core.attempt import Stage
 from orchestrate.core.names import AttemptKey
 from orchestrate.core.plan import Feature, build_plan
-from orchestrate.core.state import RunState, evolve, fresh, is_success
+from orchestrate.core.queues import is_success
+from orchestrate.core.state import RunState, evolve, fresh
 
 RUN = "20260102-030405-beef"
 

@@ -7,11 +7,10 @@ from dataclasses import replace
 import pytest
 
 from orchestrate.core import events as ev
-from orchestrate.core import limits, retry
+from orchestrate.core import limits
 from orchestrate.core.attempt import Stage
 from orchestrate.core.plan import Feature
 from orchestrate.core.rules.escalate import EMPTIED
-from orchestrate.core.state import HELD_WAIT_S
 
 from .playbook import UNIT, expect, quiet, see
 from .test_stopping import AGAIN, CUT_SHORT
@@ -153,6 +152,12 @@ def test_after_an_agent_that_ran_out_of_memory_one_fewer_works(playbook):
     book >> see(ev.EngineStarted, pid=2) << expect(ev.InvocationStarted, "a") << expect(ev.AttemptStarted, "d")
 
 
+def test_an_effect_that_the_machine_had_no_room_for_counts_for_nothing(playbook):
+    book = playbook(A).to("a", Stage.CHECKING)
+    for _ in range(9):
+        book >> see(ev.EffectLost, "a", blameless=True) << expect(ev.ChecksStarted, "a") << quiet()
+
+
 # ── a service that is away ───────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -171,8 +176,8 @@ def test_a_service_that_is_away_is_waited_for_by_one_agent(playbook):
     assert book.state.account.paused_until == book.now + limits.LONGEST_PROBE_S
     book.wait(300.0) << expect(ev.InvocationStarted) << quiet()
     fid = next(iter(book.state.stages[Stage.INVOKING]))
-    book >> see(ev.InvocationFinished, fid, tokens=ev.Tokens(5))
-    book << expect(ev.InvocationStarted) << expect(ev.SealStarted, fid) << quiet()
+    book >> see(ev.WorkSaved, fid) << quiet()
+    book >> see(ev.InvocationProgressed, fid, tokens=ev.Tokens(5)) << expect(ev.InvocationStarted) << quiet()
     assert {f.tries for f in book.state.features.values()} == {1}
 
 
@@ -305,6 +310,19 @@ def test_a_dependent_that_is_still_being_stopped_is_begun_again(playbook):
     book.to("a", Stage.QUEUED) << expect(ev.MergeStarted, "a") << expect(ev.AttemptStarted, "b", attempt=2)
 
 
+def test_nobody_starts_from_work_that_is_begun_anew(playbook):
+    book = playbook(A, ON_A, replace(A, id="d", depends_on=("b",)), max_parallel=1).to("a", Stage.QUEUED)
+    book.to("b", Stage.QUEUED).to("a", Stage.MERGING)
+    assert book.state.features["d"].unverified == 0
+    book.to("d", Stage.PREPARING) >> see(ev.MergeFinished, "a", kind="conflict", why="both")
+    book << expect(ev.AttemptEnded, "a", outcome="conflicted")
+    book << expect(ev.AttemptStopping, "b", outcome="skipped")
+    book.record(ev.RetryRequested(book.now, features=("a",)), ">>")
+    book << expect(ev.FeatureReopened, "a") << expect(ev.AttemptEnded, "b", outcome="postponed", retry=True) << quiet()
+    assert (book.state.features["d"].unverified, book.state.features["b"].head) == (1, "")
+    book >> see(ev.WorktreeFailed, "d") << expect(ev.AttemptEnded, "d", retry=False) << expect(ev.AttemptStarted, "a")
+
+
 def test_a_dependent_that_is_about_to_be_skipped_is_not(playbook):
     book = playbook(A, ON_A).to("a", Stage.INVOKING)
     book >> (see(ev.InvocationFinished, "a", **FAILS)) << expect(ev.AttemptEnded, "a", outcome="failed")
@@ -344,7 +362,7 @@ def test_a_wave_that_is_opened_again_holds_the_later_ones_back(playbook):
     book << expect(ev.AttemptStarted, "a", attempt=2) << quiet()
 
 
-# ── answer, and a branch that is held ────────────────────────────────────────────────────────────────────────────
+# ── answer ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_the_agent_is_told_the_answer_once(playbook):
@@ -354,16 +372,3 @@ def test_the_agent_is_told_the_answer_once(playbook):
     book >> see(ev.ChecksFinished, "a", ok=False) << expect(ev.InvocationStarted, "a", phase="rework")
     assert "A person answers:\nUse the old format." in book.told[-1].replace("\\n", "\n")
     book >> see(ev.InvocationFinished, "a", end="incomplete") << expect(ev.InvocationStarted, "a", feedback="")
-
-
-def test_a_branch_that_somebody_has_checked_out_is_waited_for(playbook):
-    book = playbook(A).to("a", Stage.PUBLISHING)
-    for _ in range(retry.KEPT_OUT_LIMIT - 1):
-        (
-            book
-            >> see(ev.Published, "a", ok=False, commit="", held=True, why="checked out")
-            << quiet(book.now + HELD_WAIT_S)
-        )
-        book.wait(HELD_WAIT_S).to("a", Stage.PUBLISHING)
-    book >> see(ev.Published, "a", ok=False, commit="", held=True, why="checked out")
-    book.wait(HELD_WAIT_S) << expect(ev.AttemptEnded, "a", outcome="failed", why="checked out") << expect(ev.RunEnded)

@@ -51,7 +51,7 @@ def test_after_a_crash_the_same_attempt_goes_on(playbook, stage):
 def test_a_worktree_that_was_being_made_is_made_anew_and_is_no_try(playbook):
     book = playbook(A).to("a", Stage.PREPARING)
     book >> see(ev.EngineStarted, pid=2)
-    book << expect(ev.AttemptEnded, "a", outcome="interrupted", why="engine stopped", retry=True)
+    book << expect(ev.AttemptEnded, "a", outcome="interrupted", why="its worktree was not finished", retry=True)
     book << expect(ev.AttemptStarted, "a", attempt=2) << quiet()
     assert book.state.features["a"].tries == 1
 

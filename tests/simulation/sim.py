@@ -307,7 +307,7 @@ class Sim:
                     for f in s.features.values()
                     if f.active and f.unintegrated == 0 and self._stage(f.id) is Stage.QUEUED
                 ]
-                assert "disk" not in s.holds and self.now >= s.merge_after
+                assert "disk" not in s.holds
                 assert fid == (s.unsure if s.unsure and s.features[s.unsure].active else min(could)[2]), (
                     f"{fid} is merged out of turn"
                 )

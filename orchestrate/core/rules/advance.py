@@ -35,7 +35,7 @@ def _advance(s: RunState, p: Policy, f: FeatureState, a: Attempt, now: float) ->
         return Decided(failure(s, p, f, a, now, "failed", "its work was lost again and again", final=False))
     step = single(s.plan.features[f.id], a)
     match step:
-        case (Seal() | Check()) if "disk" in s.holds:
+        case Seal() | Check() if "disk" in s.holds:
             return _stand_still(s, f, a, now)
         case Seal():
             return Decided(ev.SealStarted(now, f.id, a.number, a.n + 1))

@@ -48,7 +48,9 @@ def _unprepared(s: RunState, p: Policy, f: FeatureState, a: Attempt, now: float)
     if a.problem is None:
         if a.losses:
             return Decided(failure(s, p, f, a, now, "failed", "its worktree could not be prepared", final=False))
-        return Decided(ev.AttemptEnded(now, f.id, a.number, a.n + 1, "interrupted", "engine stopped", retry=True))
+        return Decided(
+            ev.AttemptEnded(now, f.id, a.number, a.n + 1, "interrupted", "its worktree was not finished", retry=True)
+        )
     if a.problem.kind == "conflict":
         why = f"waits for its dependencies to be integrated: {a.problem.why}"
         return Decided(ev.AttemptEnded(now, f.id, a.number, a.n + 1, "postponed", why, retry=True))

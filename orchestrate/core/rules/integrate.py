@@ -26,14 +26,12 @@ def integrate_next(s: RunState, _p: Policy, now: float) -> Decided:
             return Decided(ev.MergeChecksStarted(now, fid, a.number, a.n + 1, a.merge.commit, also))
     if not s.mergeable or any(s.stages[stage] for stage in INTEGRATING) or s.stop == "cancel":
         return NOTHING
-    if s.merge_after > now:
-        return Decided(None, s.merge_after)
     fid = s.unsure if s.unsure and s.features[s.unsure].active else s.mergeable[0][2]
     a = s.attempt(fid)
     losses = (
         retry.LOSS_LIMIT if fid != s.unsure else retry.LOSS_LIMIT + 2
     )  # git may have it already: ask before giving up
-    if a.overtaken >= retry.MERGE_LIMIT or a.losses > losses or a.kept_out >= retry.KEPT_OUT_LIMIT:
+    if a.overtaken >= retry.MERGE_LIMIT or a.losses > losses:
         said = a.published.why if a.published else ""
         why = said or "its merge was lost, or overtaken by somebody else, again and again"
         return Decided(ev.AttemptEnded(now, fid, a.number, a.n + 1, "failed", why))
