@@ -14,6 +14,10 @@ from orchestrate.agents.perform import AgentPerformer
 from orchestrate.core import effects as fx
 from orchestrate.core.names import AttemptKey
 from orchestrate.core.plan import Plan
+from orchestrate.git.pace import SavingPerformer
+from orchestrate.engine.health import Health
+from orchestrate.engine.shortage import ShortagePerformer
+from orchestrate.engine.vitals import MIB
 from orchestrate.git.perform import GitPerformer
 from orchestrate.git.settings import GitSettings
 from orchestrate.ports import Clock, Performer
@@ -30,6 +34,7 @@ def build_performers(
     plan: Plan,
     memory: RunMemory,
     clock: Clock,
+    health: Health,
     *,
     artifacts: Path,
     branch_prefix: str,
@@ -41,8 +46,9 @@ def build_performers(
     agents = agent_settings(order.loaded, order.repository, artifacts)
     agents = replace(agents, worktrees=worktrees or agents.worktrees)
     git_settings = GitSettings(
-        agents.worktrees, branch_prefix, settings.copy, settings.ports.first, settings.ports.count
-    )
+        agents.worktrees, branch_prefix, settings.copy, settings.ports.first, settings.ports.count,
+        settings.disk.low_mb * MIB,
+    )  # fmt: skip
 
     async def run_setup(key: AttemptKey, path: Path) -> str:
         return await verify.run_setup(key, path)
@@ -63,7 +69,7 @@ def build_performers(
     )  # fmt: skip
     performers: dict[type[fx.Effect], Performer] = {
         fx.PrepareWorktree: git,
-        fx.RunAgent: agent,
+        fx.RunAgent: SavingPerformer(agent, git.save, every_s=settings.checkpoints.every_seconds, clock=clock),
         fx.SealWork: git,
         fx.RunChecks: verify,
         fx.MergeWork: git,
@@ -73,7 +79,8 @@ def build_performers(
     }
     missing = set(get_args(fx.AnyEffect)) - performers.keys() - {fx.StopWork}
     assert not missing, f"nobody performs {missing}"
-    return performers, agent
+    minding = {id(p): ShortagePerformer(p, health, clock) for p in performers.values()}
+    return {kind: minding[id(performer)] for kind, performer in performers.items()}, agent
 
 
 def _port_variables(port: int) -> dict[str, str]:

@@ -28,12 +28,12 @@ from orchestrate.core.names import (
 )
 from orchestrate.errors import OrchestrateError
 
-from .checkpoint import keep, snapshot_tree, tips_under
+from .checkpoint import keep, own_index, snapshot_tree, tips_under
 from .link import INTEGRATION, Link, find_link, integration_key, links, mend_link, processes_inside
 from .locking import FileLock
 from .repository import Repository
 from .run import Git, GitError
-from .status import read_status
+from .status import read_own_status, read_status
 from .worktrees import make_writable
 
 Mode = Literal["merged", "all"]
@@ -233,19 +233,20 @@ async def _look_inside(shared: _Survey, item: Item, link: Link) -> tuple[Item, s
         status = await read_status(git)
         own = await _not_ignored(git, repositories)
         dirty = link.index.exists() and (status.dirty or bool(status.unmerged))
-        saved = dirty and await _is_saved(shared, git, link, item.key)
+        saved = dirty and await _is_saved(shared, link, item.key)
     except GitError as failed:
         return item, f"git cannot read it: {failed.words}"
     item = replace(item, head=status.commit or item.tip, dirty=dirty, saved=saved)
     return item, f"it holds a repository of its own, {own[0]}" if own else ""
 
 
-async def _is_saved(shared: _Survey, git: Git, link: Link, key: AttemptKey) -> bool:
+async def _is_saved(shared: _Survey, link: Link, key: AttemptKey) -> bool:
     ref = checkpoint_ref(key)
     if ref not in shared.tips:
         return False
-    tree = await snapshot_tree(git, link.index, await read_status(git))
-    return await git.line("rev-parse", f"{ref}^{{tree}}") == tree
+    async with own_index(shared.repository, link) as own:
+        tree = await snapshot_tree(own, await read_own_status(own))
+    return await shared.repository.git.line("rev-parse", f"{ref}^{{tree}}") == tree
 
 
 async def _not_ignored(git: Git, paths: Sequence[str]) -> list[str]:

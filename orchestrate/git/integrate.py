@@ -70,7 +70,7 @@ class IntegrationBranch:
         Returns why it was not moved; empty when its tip is `commit` now, or holds it. Raises GitError, SetBack.
         """
         git, ref = self.repository.git, f"refs/heads/{self.name}"
-        if holder := self._checkout():
+        if holder := self.checkout():
             return f"{self.name} is checked out in {holder}: moving it would change that checkout"
         tip = await self.tip()
         try:
@@ -112,7 +112,7 @@ class IntegrationBranch:
         out = await self.repository.git.run("rev-list", *args)
         return any(str(key) in line.split(",") for line in os.fsdecode(out.stdout).splitlines())
 
-    def _checkout(self) -> str:
+    def checkout(self) -> str:
         """Path of a checkout of the user's whose HEAD is the branch; empty when there is none. Reads files only."""
         wanted = f"ref: refs/heads/{self.name}"
         common = self.repository.common_dir

@@ -7,6 +7,7 @@ write are never cut off half-way, as they are short.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -19,7 +20,7 @@ from orchestrate.errors import OrchestrateError
 from orchestrate.ports import Clock, Emit
 
 from .changes import SealRefused, Work, seal
-from .checkpoint import keep
+from .checkpoint import LARGEST_BYTES, Kept, keep
 from .integrate import IntegrationBranch
 from .leftovers import set_aside, variables_for
 from .link import find_link, integration_key
@@ -36,6 +37,9 @@ RunSetup = Callable[[AttemptKey, Path], Awaitable[str]]
 
 INTERRUPTED = "interrupted"
 
+HELD_POLL_S = 1.0
+"""How often to see whether the user has left the integration branch, seconds: one small file is read."""
+
 
 class GitPerformer:
     """Performs for one repository. features: of the run's plan, by id. base_of: commit id that an attempt started from, as
@@ -51,6 +55,7 @@ class GitPerformer:
         base_of: Callable[[AttemptKey], str],
         run_setup: RunSetup,
         ports_held: Mapping[AttemptKey, int] | None = None,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._repository = repository
         self._settings = settings
@@ -62,6 +67,8 @@ class GitPerformer:
         self._ports = PortBlocks(settings.ports_first, settings.ports_count, ports_held)
         self._branches: dict[str, IntegrationBranch] = {}
         self._leftovers_said: set[tuple[str, ...]] = set()
+        self._pause = pause
+        self._saving: defaultdict[AttemptKey, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def port_of(self, key: AttemptKey) -> int:
         """First port of the attempt's block; 0 without one."""
@@ -85,7 +92,7 @@ class GitPerformer:
             case MergeWork():
                 emit(await uncut(self._merge(effect)))
             case PublishMerge():
-                emit(await uncut(self._publish(effect)))
+                emit(await self._publish(effect, emit))
             case KeepWork():
                 await uncut(self._keep(effect, emit))
             case _:
@@ -190,14 +197,43 @@ class GitPerformer:
             at, key.feature, key.attempt, done.kind, done.commit, done.tree, done.paths, done.why, at - started
         )
 
-    async def _publish(self, effect: PublishMerge) -> ev.Published:
+    async def _publish(self, effect: PublishMerge, emit: Emit) -> ev.Published:
         key = effect.key
         try:
-            why = await self._branch(key.run).publish(effect.commit, effect.onto)
-            tip = await self._branch(key.run).tip() if why else effect.commit
+            await self._until_free(effect, emit)
+            why, tip = await uncut(self._move_branch(effect))
+        except asyncio.CancelledError:
+            why, tip = "stopped while the integration branch was checked out", ""
         except (OrchestrateError, OSError) as problem:
             why, tip = str(problem), ""
         return ev.Published(self._clock.now(), key.feature, key.attempt, not why, tip, why)
+
+    async def _move_branch(self, effect: PublishMerge) -> tuple[str, str]:
+        branch = self._branch(effect.key.run)
+        why = await branch.publish(effect.commit, effect.onto)
+        return why, await branch.tip() if why else effect.commit
+
+    async def _until_free(self, effect: PublishMerge, emit: Emit) -> None:
+        """A checkout of the user's that stands on the integration branch is no fault of the feature's: wait until it is left."""
+        branch, said = self._branch(effect.key.run), ""
+        while holder := branch.checkout():
+            if holder != said:
+                said = holder
+                words = (
+                    f"waits to be integrated: {branch.name} is checked out in {holder}; switch to another branch there"
+                )
+                self._warn(effect.key, (words,), emit)
+            await self._pause(HELD_POLL_S)
+
+    async def save(self, key: AttemptKey, unless: str = "") -> Kept:
+        """Save the attempt's work as it stands, also while its agent works. See checkpoint.keep. Raises GitError, OSError."""
+        async with self._saving[key]:
+            return await uncut(
+                keep(
+                    self._repository, key, self._worktrees.path_of(key),
+                    branch_prefix=self._settings.branch_prefix, largest=LARGEST_BYTES, unless=unless,
+                )
+            )  # fmt: skip
 
     async def _keep(self, effect: KeepWork, emit: Emit) -> None:
         key = effect.key
@@ -205,9 +241,14 @@ class GitPerformer:
         if effect.integrated:
             return
         try:
-            await keep(self._repository, key, self._worktrees.path_of(key), branch_prefix=self._settings.branch_prefix)
+            kept = await self.save(key)
         except (OrchestrateError, OSError) as problem:
             words = f"its last state could not be saved under a private ref; the worktree stays as it is: {problem}"
+            self._warn(key, (words,), emit)
+            return
+        if kept.left_out:
+            shown = ", ".join(kept.left_out[:3])
+            words = f"too large to be saved under a private ref, and in its worktree alone until cleanup: {shown}"
             self._warn(key, (words,), emit)
 
     def _branch(self, run: str) -> IntegrationBranch:

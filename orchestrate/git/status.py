@@ -10,7 +10,8 @@ from .run import Git, paths_of
 @dataclass(frozen=True, slots=True)
 class Status:
     """commit: of HEAD, empty when there is none. branch: short name, empty when detached. nested: untracked directories
-    with a repository of their own. unmerged: paths with conflicts left open. ignored: there are files that git ignores."""
+    with a repository of their own. unmerged: paths with conflicts left open. ignored: there are files that git ignores.
+    changed: tracked paths that differ from HEAD, unmerged ones too. untracked: paths of files that git does not know."""
 
     commit: str
     branch: str
@@ -18,19 +19,20 @@ class Status:
     nested: tuple[str, ...] = ()
     unmerged: tuple[str, ...] = ()
     ignored: bool = False
+    changed: tuple[str, ...] = ()
+    untracked: tuple[str, ...] = ()
 
 
 async def read_status(git: Git) -> Status:
-    out = await git.run(
-        "status",
-        "--porcelain=v2",
-        "--branch",
-        "--untracked-files=all",
-        "--ignored=matching",
-        "--ignore-submodules=dirty",
-        "-z",
-    )
-    return parse_status(out.stdout)
+    return parse_status((await git.run("status", *_FORM, "--ignored=matching")).stdout)
+
+
+async def read_own_status(git: Git) -> Status:
+    """The same, without asking whether there are files that git ignores."""
+    return parse_status((await git.run("status", *_FORM)).stdout)
+
+
+_FORM = ("--porcelain=v2", "--branch", "--untracked-files=all", "--ignore-submodules=dirty", "-z")
 
 
 async def unhide_changes(git: Git, *, is_sparse: bool) -> None:
@@ -54,9 +56,11 @@ def parse_status(output: bytes) -> Status:
     still ends with a slash.
     """
     commit = branch = ""
-    dirty = ignored = False
+    ignored = False
     nested: list[str] = []
     unmerged: list[str] = []
+    changed: list[str] = []
+    untracked: list[str] = []
     skip = False
     for field in paths_of(output):
         if skip:
@@ -71,10 +75,15 @@ def parse_status(output: bytes) -> Status:
             ignored = True
         elif field.startswith("u "):
             unmerged.append(field.split(" ", 10)[10])
-        elif field[:1] in ("1", "2", "?"):
-            dirty = True
+        elif field.startswith("? "):
+            untracked.append(field[2:])
+        elif field[:1] in ("1", "2"):
             skip = field[0] == "2"  # a renamed entry is followed by the path that it had
-    return Status(commit, branch, dirty, tuple(nested), tuple(unmerged), ignored)
+            changed.append(field.split(" ", 9 if skip else 8)[-1])
+    return Status(
+        commit, branch, bool(changed or untracked), tuple(nested), tuple(unmerged), ignored,
+        (*changed, *unmerged), tuple(untracked),
+    )  # fmt: skip
 
 
 def read_changes(git: Git) -> tuple[str, tuple[str, ...]]:

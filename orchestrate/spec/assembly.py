@@ -11,7 +11,7 @@ from orchestrate.errors import Problem
 
 from .features import command_of
 from .layers import DEFAULT, Layer, Origin, nest, setting_paths
-from .settings import Claude, Containment, Disk, Limits, Ports, Prompts, Scripted, Settings
+from .settings import Checkpoints, Claude, Containment, Disk, Limits, Ports, Prompts, Scripted, Settings
 from .words import quoted
 
 if TYPE_CHECKING:
@@ -96,5 +96,6 @@ def settings_of(written: Common) -> Settings:
         ),
         scripted=Scripted(written.scripted.script),
         containment=Containment(written.containment.pid_namespace),
+        checkpoints=Checkpoints(written.checkpoints.every_seconds),
         disk=Disk(written.disk.low_mb),
     )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PREFIX = "ORCHESTRATE_"
 
-TABLES = ("limits", "prompts", "ports", "claude", "scripted", "containment", "disk", "env")
+TABLES = ("limits", "prompts", "ports", "claude", "scripted", "containment", "checkpoints", "disk", "env")
 """Settings that are merged key by key; every other one is replaced as a whole."""
 
 OWN_VARIABLES = frozenset(

@@ -14,7 +14,7 @@ from orchestrate.core.names import id_problem
 from orchestrate.core.plan import Command, Schedule, StartOn
 from orchestrate.core.plan import Feature as PlanFeature
 
-from .settings import KNOWN_AGENTS, Claude, Containment, Disk, Limits, PermissionMode, Ports, Settings
+from .settings import KNOWN_AGENTS, Checkpoints, Claude, Containment, Disk, Limits, PermissionMode, Ports, Settings
 
 DEFAULTS = Settings()
 DAY = 86_400
@@ -170,6 +170,13 @@ class ContainmentTable(Strict):
     `sudo`, or start containers without root."""
 
 
+class CheckpointsTable(Strict):
+    """How often the work of running agents is saved, beside their branches and without touching them."""
+
+    every_seconds: Wait = Checkpoints().every_seconds
+    """Seconds between two saves of what a running agent has changed. 0: it is saved only when the agent ends."""
+
+
 class DiskTable(Strict):
     """What a run leaves free on the disks that it writes to."""
 
@@ -227,6 +234,8 @@ class Common(Strict):
     """What the scripted agent plays."""
     containment: ContainmentTable = Field(default_factory=ContainmentTable)
     """How agents and checks are kept together."""
+    checkpoints: CheckpointsTable = Field(default_factory=CheckpointsTable)
+    """How often the work of running agents is saved."""
     disk: DiskTable = Field(default_factory=DiskTable)
     """What a run leaves free on its disks."""
 

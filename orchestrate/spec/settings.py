@@ -75,6 +75,13 @@ class Containment:
 
 
 @dataclass(frozen=True, slots=True)
+class Checkpoints:
+    """every_seconds: how often the work of a running agent is saved; 0: only when it ends."""
+
+    every_seconds: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
 class Disk:
     """low_mb: free space, in units of 2**20 bytes, below which a run stands still. 0: only a disk that is really full."""
 
@@ -110,4 +117,5 @@ class Settings:
     claude: Claude = field(default_factory=Claude)
     scripted: Scripted = field(default_factory=Scripted)
     containment: Containment = field(default_factory=Containment)
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)
     disk: Disk = field(default_factory=Disk)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,7 +50,7 @@ class World:
     def __post_init__(self) -> None:
         self.performer = self.restarted()
 
-    def restarted(self) -> GitPerformer:
+    def restarted(self, pause: Callable[[float], Awaitable[None]] = asyncio.sleep) -> GitPerformer:
         """A performer that knows nothing but what is on the disk and in the log."""
 
         async def run_setup(key: AttemptKey, path: Path) -> str:
@@ -64,6 +65,7 @@ class World:
             clock=SteadyClock(),
             base_of=self.bases.__getitem__,
             run_setup=run_setup,
+            pause=pause,
         )
         return self.performer
 
@@ -109,7 +111,10 @@ class World:
         return (await self.events_of(MergeWork(f"{RUN}.{fid}.1.3", self.key(fid), head, onto)))[-1]
 
     async def publish(self, fid: str, commit: str, onto: str) -> ev.Published:
-        return (await self.events_of(PublishMerge(f"{RUN}.{fid}.1.4", self.key(fid), commit, onto)))[-1]
+        return (await self.publish_events(fid, commit, onto))[-1]
+
+    async def publish_events(self, fid: str, commit: str, onto: str) -> list[ev.Event]:
+        return await self.events_of(PublishMerge(f"{RUN}.{fid}.1.4", self.key(fid), commit, onto))
 
     async def keep(self, fid: str, attempt: int = 1) -> list[ev.Event]:
         return await self.events_of(KeepWork(f"{RUN}.{fid}.{attempt}.5", self.key(fid, attempt)))

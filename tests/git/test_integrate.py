@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from orchestrate.core import events as ev
 from orchestrate.git.merges import subject_line
 
 from .conftest import INTEGRATION, World
@@ -149,17 +152,44 @@ async def test_a_branch_that_was_set_back_is_not_gone_on_from(world: World) -> N
     assert world.repo.tip(f"refs/heads/{INTEGRATION}") == root
 
 
-async def test_a_branch_that_the_user_has_checked_out_is_not_moved(world: World) -> None:
+async def test_a_branch_that_the_user_has_checked_out_is_waited_for(world: World) -> None:
     root = world.repo.head()
     head = await world.finished("x", {"x.py": "1\n"})
     merged = await world.merge("x", head, root)
     elsewhere = world.repo.path.parent / "look"
     world.repo.git("worktree", "add", "--quiet", "-b", INTEGRATION, str(elsewhere), root)
-    published = await world.publish("x", merged.commit, root)
-    assert not published.ok and str(elsewhere) in published.why
+    pauses = []
+
+    async def leave_in_the_end(seconds: float) -> None:
+        assert world.repo.tip(INTEGRATION) == root
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            world.repo.git("checkout", "--quiet", "--detach", cwd=elsewhere)
+
+    world.restarted(pause=leave_in_the_end)
+    warned, published = await world.publish_events("x", merged.commit, root)
+    assert isinstance(warned, ev.Warned) and INTEGRATION in warned.message and str(elsewhere) in warned.message
+    assert isinstance(published, ev.Published) and published.ok
+    assert len(pauses) == 3 and world.repo.tip(INTEGRATION) == merged.commit
     assert world.repo.head(elsewhere) == root
     world.repo.git("worktree", "remove", str(elsewhere))
-    assert (await world.publish("x", merged.commit, root)).ok
+
+
+async def test_waiting_for_the_integration_branch_can_be_ended(world: World) -> None:
+    root = world.repo.head()
+    head = await world.finished("x", {"x.py": "1\n"})
+    merged = await world.merge("x", head, root)
+    elsewhere = world.repo.path.parent / "look"
+    world.repo.git("worktree", "add", "--quiet", "-b", INTEGRATION, str(elsewhere), root)
+
+    async def stop(seconds: float) -> None:
+        raise asyncio.CancelledError
+
+    world.restarted(pause=stop)
+    _, published = await world.publish_events("x", merged.commit, root)
+    assert isinstance(published, ev.Published) and not published.ok and published.commit == ""
+    assert world.repo.tip(INTEGRATION) == root
+    world.repo.git("worktree", "remove", str(elsewhere))
 
 
 def test_a_name_becomes_one_subject_line() -> None:
