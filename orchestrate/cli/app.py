@@ -35,13 +35,19 @@ class Entry:
     summary: str
 
 
-RUN, WATCH, AFTER, SETUP = "Plan & run", "Watch", "After", "Set-up"
+RUN, STEER, WATCH, AFTER, SETUP = "Plan & run", "Steer", "Watch", "After", "Set-up"
 
 COMMANDS = {
     "plan": Entry(RUN, "Show what would run: waves, branches, estimates."),
     "ls": Entry(RUN, "List features; see what a selection means."),
     "run": Entry(RUN, "Run the plan: agents at work, checks, one green branch."),
     "demo": Entry(RUN, "Watch a whole run in a throw-away repository."),
+    "pause": Entry(STEER, "Start nothing new until `resume`."),
+    "resume": Entry(STEER, "Go on with a run: paused, cut off or stopped."),
+    "stop": Entry(STEER, "Finish what runs, then end."),
+    "cancel": Entry(STEER, "Give features up, or the whole run."),
+    "retry": Entry(STEER, "Try again what was not integrated."),
+    "answer": Entry(STEER, "Tell a feature's agent something."),
     "status": Entry(WATCH, "Where a run stands."),
     "logs": Entry(WATCH, "What an agent said and did."),
     "diff": Entry(WATCH, "What a feature changed."),

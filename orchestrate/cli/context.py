@@ -76,6 +76,20 @@ class Session:
             stream.line()
         return answer.strip().lower() in ("y", "yes")
 
+    def choose(self, question: str, answers: Mapping[str, str]) -> str:
+        """Ask a person which of them it is; can_ask must hold. answers: what each letter means. Empty: none of them."""
+        stream = self.printer.err
+        stream.line(question)
+        for letter, meaning in answers.items():
+            stream.line(f"  {stream.paint(letter, 'bold')}  {meaning}")
+        stream.file.write(f"which? [{'/'.join(answers)}] ")
+        stream.file.flush()
+        answer = sys.stdin.readline()
+        if not answer.endswith("\n"):
+            stream.line()
+        letter = answer.strip().lower()[:1]
+        return letter if letter in answers else ""
+
 
 def environment() -> dict[str, str]:
     """A copy of this process's environment."""

@@ -56,21 +56,39 @@ ExcludeOption = Annotated[
 ]
 FailedOption = Annotated[bool, typer.Option("--failed", help="Only what the last run did not integrate.")]
 
+RUN_HELP = "Id of a run, or its beginning, or @2 for the last but one."
+
 FeatureArgument = Annotated[
     str, typer.Argument(metavar="FEATURE", help="Id of a feature.", autocompletion=complete.features)
 ]
 RunArgument = Annotated[
     str | None,
-    typer.Argument(
-        metavar="RUN", help="Id of a run, or its beginning. [default: the newest]", autocompletion=complete.runs
-    ),
+    typer.Argument(metavar="RUN", help=f"{RUN_HELP} [default: the newest]", autocompletion=complete.runs),
 ]
 RunOption = Annotated[
     str | None,
     typer.Option(
         "--run",
         metavar="RUN",
-        help="Id of a run, or its beginning. [default: the newest]",
+        help=f"{RUN_HELP} [default: the newest]",
+        autocompletion=complete.runs,
+    ),
+]
+
+SteeredRunArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="RUN",
+        help="Id of a run, or its beginning. [default: the one that goes on, else the newest unfinished one]",
+        autocompletion=complete.runs,
+    ),
+]
+SteeredRunOption = Annotated[
+    str | None,
+    typer.Option(
+        "--run",
+        metavar="RUN",
+        help="Id of a run, or its beginning. [default: the one that goes on, else the newest]",
         autocompletion=complete.runs,
     ),
 ]
@@ -98,9 +116,18 @@ AgentOption = Annotated[
 ]
 ModelOption = Annotated[str | None, typer.Option("--model", metavar="NAME", help="[setting: model]")]
 
+MaxCostOption = Annotated[
+    float | None,
+    typer.Option("--max-cost", metavar="USD", help="Most that the run may cost. [setting: limits.max_cost_usd]"),
+]
+
 # ── how it answers ───────────────────────────────────────────────────────────────────────────────────────────────
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else.")]
+EventsOption = Annotated[bool, typer.Option("--json", help="Print events as JSON lines, the last one the result.")]
+ProgressOption = Annotated[
+    Literal["auto", "live", "plain", "json", "none"], typer.Option("--progress", help="How to show what happens.")
+]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 # ── everywhere ───────────────────────────────────────────────────────────────────────────────────────────────────

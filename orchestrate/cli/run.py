@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrate.cli import options
 from orchestrate.cli.context import Session
+from orchestrate.cli.driving import build_resumed, dollars, drive, newest_unfinished, ready_warnings, say_what_goes_on
 from orchestrate.cli.plan import load_plan, planning_flags
 from orchestrate.errors import ExitCode, OrchestrateError
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from orchestrate.app.order import Order
     from orchestrate.app.planning import Planned
     from orchestrate.app.unfinished import Unfinished
-
-Progress = Literal["auto", "live", "plain", "json", "none"]
 
 
 def run(
@@ -42,15 +40,10 @@ def run(
     base: options.BaseOption = None,
     agent: options.AgentOption = None,
     model: options.ModelOption = None,
-    max_cost: Annotated[
-        float | None,
-        typer.Option("--max-cost", metavar="USD", help="Most that the run may cost. [setting: limits.max_cost_usd]"),
-    ] = None,
+    max_cost: options.MaxCostOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Show the plan and stop.")] = False,
-    progress: Annotated[Progress, typer.Option("--progress", help="How to show what happens.")] = "auto",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print events as JSON lines, the last one the result.")
-    ] = False,
+    progress: options.ProgressOption = "auto",
+    as_json: options.EventsOption = False,
 ) -> ExitCode:
     """Run the plan: agents at work, checks, one green branch.
 
@@ -62,12 +55,14 @@ def run(
       orchestrate run --select +api -j 4 --max-cost 20
       orchestrate run --resume
     """
+    from orchestrate.store.artifacts import StateDir
+
     if resume and new:
         raise OrchestrateError("--resume and --new contradict each other", hint="leave one of them out")
     flags = planning_flags(
         jobs=jobs, sequential=sequential, start_on=start_on, schedule=schedule, base=base, agent=agent, model=model
     )
-    flags["limits.max_cost_usd"] = _dollars(max_cost)
+    flags["limits.max_cost_usd"] = dollars(max_cost)
     fixed = {"a plan": plan_file, "--select": select, "--exclude": exclude, "--failed": failed, "--base": base}
     fixed |= {"--agent": agent, "--model": model, "--start-on": start_on, "--schedule": schedule}
     if resume and (given := next((name for name, value in fixed.items() if value), "")):
@@ -77,30 +72,33 @@ def run(
         )
     unfinished: Unfinished | None
     if resume:
-        planned, order, unfinished = _resumed(session, config, flags)
+        state, unfinished = newest_unfinished(session, config, flags)
+        planned, order = build_resumed(session, state, unfinished, config, flags, unpause=True)
     else:
         if plan_file is not None:
             selecting = bool(select or exclude or failed or base)
             planned = _frozen_plan(session, plan_file, config, flags, selecting=selecting)
         else:
             planned = load_plan(session, config, select=select, exclude=exclude, failed=failed, flags=flags)
-        order, unfinished = _order(planned, flags, environ=session.environ, new=new, yes=yes)
+        order, unfinished = _order(session, planned, flags, new=new, yes=yes)
         if unfinished is not None:
-            planned, order, unfinished = _resumed(session, planned.loaded.config_path, flags)
-    for doubt in _require_ready(order):
+            resume = not yes  # else nobody was asked, and a pause stays what it is
+            state, list_ = StateDir(planned.repository.common_dir), planned.loaded.config_path
+            planned, order = build_resumed(session, state, unfinished, list_, flags, unpause=resume)
+    for doubt in ready_warnings(order):
         session.printer.warn(doubt)
     if unfinished is None:
         _say_what_is_repeated(session, planned)
     if as_json and dry_run:
         _print_plan(session, planned)
     elif not as_json:
-        _show_plan(session, planned, unfinished, full=dry_run or not yes)
+        _show_plan(session, planned, unfinished, full=dry_run or not yes, unpause=order.unpause)
     if dry_run:
         return ExitCode.DONE
     if not (yes or resume) and not session.confirm("Proceed?", flag="--yes"):
         session.printer.say("nothing was changed")
         return ExitCode.INCOMPLETE
-    return _drive(session, order, "json" if as_json else progress)
+    return drive(session, order, "json" if as_json else progress)
 
 
 # ── what is to be run ────────────────────────────────────────────────────────────────────────────────────────────
@@ -137,52 +135,8 @@ def _frozen_plan(
     return replace(planned, plan=frozen.plan, base=Base(frozen.base_branch, "commit", frozen.base))
 
 
-def _dollars(given: float | None) -> float | None:
-    if given is not None and not (0 < given < float("inf")):
-        raise OrchestrateError(
-            f"--max-cost: expected dollars greater than 0, got {given:g}", hint="such as --max-cost 5"
-        )
-    return given
-
-
-def _resumed(session: Session, config: Path | None, given: dict[str, object]) -> tuple[Planned, Order, Unfinished]:
-    """The newest unfinished run, with the feature list and the settings that it was started with; what is given now wins.
-
-    The plan and the base are those in its log. Raises OrchestrateError when there is none.
-    """
-    from orchestrate.app.order import Order
-    from orchestrate.app.unfinished import last_unfinished_run
-    from orchestrate.cli.recorded import common_git_dir
-    from orchestrate.spec.frozen import parse_plan
-    from orchestrate.store.artifacts import StateDir
-
-    unfinished = None
-    if config is None:
-        unfinished = last_unfinished_run(StateDir(common_git_dir(session.start, session.environ)))
-    if unfinished is None:  # the list may say that its repository lies elsewhere
-        planned = load_plan(session, config, select=None, exclude=None, failed=False, flags=given)
-        unfinished = last_unfinished_run(StateDir(planned.repository.common_dir))
-    if unfinished is None:
-        raise OrchestrateError("there is no unfinished run to go on with", hint="start one: orchestrate run")
-    flags = {name: value for name, value in unfinished.flags.items() if name != "base_branch"}
-    flags |= {name: value for name, value in given.items() if value is not None}
-    config = config or (Path(unfinished.config) if unfinished.config else None)
-    planned = load_plan(session, config, select=None, exclude=None, failed=False, flags=flags)
-    order = Order(
-        loaded=planned.loaded,
-        repository=planned.repository,
-        plan=parse_plan(unfinished.plan),
-        base=planned.base,
-        inputs=unfinished.inputs,
-        environ=session.environ,
-        resume=unfinished.run,
-        flags=flags,
-    )
-    return planned, order, unfinished
-
-
 def _order(
-    planned: Planned, flags: dict[str, object], *, environ: Mapping[str, str], new: bool, yes: bool
+    session: Session, planned: Planned, flags: dict[str, object], *, new: bool, yes: bool
 ) -> tuple[Order, Unfinished | None]:
     """Start anew, or go on with the run that is returned. Raises OrchestrateError where the user must say which."""
     from orchestrate.app.order import Order
@@ -193,28 +147,33 @@ def _order(
     unfinished = last_run(StateDir(planned.repository.common_dir))
     goes_on = unfinished is not None and yes and not new and unfinished.inputs == inputs
     if unfinished is not None and not goes_on and not new:
-        moved = "" if unfinished.inputs == inputs else ", and its inputs have changed since"
-        raise OrchestrateError(
-            f"run {unfinished.run} is unfinished{moved}",
-            hint="go on with it: orchestrate run --resume   or start another beside it: orchestrate run --new",
-        )
+        goes_on = _is_gone_on_with(session, unfinished, moved=unfinished.inputs != inputs, yes=yes)
     order = Order(
         loaded=planned.loaded,
         repository=planned.repository,
         plan=planned.plan,
         base=planned.base,
         inputs=inputs,
-        environ=environ,
+        environ=session.environ,
         flags=flags,
     )
     return order, unfinished if goes_on else None
 
 
-def _require_ready(order: Order) -> tuple[str, ...]:
-    from orchestrate.app.order import agent_settings
-    from orchestrate.app.preflight import require_ready
-
-    return require_ready(order.plan, agent_settings(order.loaded, order.repository, Path()), order.environ)
+def _is_gone_on_with(session: Session, unfinished: Unfinished, *, moved: bool, yes: bool) -> bool:
+    """Ask whether to go on with the unfinished run or to start another; without a person there, refuse."""
+    since = time.strftime("%Y-%m-%d %H:%M", time.localtime(unfinished.started))
+    what = f"run {unfinished.run} of {since} is unfinished{', and its inputs have changed since' if moved else ''}"
+    if yes or not session.can_ask:
+        raise OrchestrateError(
+            what,
+            hint="go on with it: orchestrate resume   or start another beside it: orchestrate run --new",
+        )
+    asked = {"r": "resume it as it was planned", "n": "start a new one beside it", "q": "quit"}
+    answer = session.choose(what, asked)
+    if answer not in ("r", "n"):
+        raise OrchestrateError("nothing was changed", hint="orchestrate status", code=ExitCode.INCOMPLETE)
+    return answer == "r"
 
 
 def _say_what_is_repeated(session: Session, planned: Planned) -> None:
@@ -245,14 +204,16 @@ def _print_plan(session: Session, planned: Planned) -> None:
     session.printer.answer(json.dumps({"kind": "result", "dry_run": True, "plan": plan_document(planned.view)}))
 
 
-def _show_plan(session: Session, planned: Planned, unfinished: Unfinished | None, *, full: bool) -> None:
+def _show_plan(session: Session, planned: Planned, unfinished: Unfinished | None, *, full: bool, unpause: bool) -> None:
     """full: to decide on; else only what it is, for the record."""
+    from orchestrate.app.controls import address
+    from orchestrate.store.artifacts import StateDir
     from orchestrate.views.plan import plan_lines
 
     printer = session.printer
     if unfinished is not None:
-        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(unfinished.started))
-        printer.say(f"going on with run {unfinished.run} of {since}; `--new` would start another")
+        state = address(StateDir(planned.repository.common_dir), unfinished.run).state
+        say_what_goes_on(session, unfinished, state, unpause=unpause)
     else:
         view = planned.view
         lines = plan_lines(view, width=printer.err.width, ascii_only=printer.err.ascii_only, full=False)
@@ -261,17 +222,3 @@ def _show_plan(session: Session, planned: Planned, unfinished: Unfinished | None
         for notice in view.notices:
             printer.warn(notice)
         printer.say("")
-
-
-# ── running ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _drive(session: Session, order: Order, progress: Progress) -> ExitCode:
-    from orchestrate.app.running import run_order
-    from orchestrate.cli.progress import choose_progress
-
-    shown = choose_progress(session.printer, progress, settings=order.loaded.settings, environ=session.environ)
-    with shown:
-        ran = run_order(order, shown.follow)
-        shown.finish(ran)
-    return ran.code
