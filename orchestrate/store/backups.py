@@ -33,7 +33,13 @@ class Backup:
     at: float
 
 
-def back_up(db: sqlite3.Connection, log: Path, now: float) -> Path | None:
+def is_rested(log: Path, now: float) -> bool:
+    """Whether the log is so large that its last backup will do for some hours yet. now: Unix seconds."""
+    newest = next(iter(_newest_first(backups_of(log))), None)
+    return newest is not None and log.stat().st_size > LARGE and 0 <= now - newest.stat().st_mtime < RARELY_S
+
+
+def back_up(db: sqlite3.Connection, log: Path) -> Path | None:
     """Copy the log, which was found without damage, unless its newest event is in a backup already; the new backup.
 
     With the engine lock held: nobody else makes backups, and nobody appends events meanwhile.
@@ -44,9 +50,8 @@ def back_up(db: sqlite3.Connection, log: Path, now: float) -> Path | None:
     directory = make_private(backups_of(log))
     for leftover in directory.glob(".*"):  # of an engine that was killed here
         leftover.unlink(missing_ok=True)
-    there = _newest_first(directory)
     path = directory / name
-    if path.exists() or (there and log.stat().st_size > LARGE and now - there[0].stat().st_mtime < RARELY_S):
+    if path.exists():
         return None
     with made_aside(path) as aside:
         copy(db, aside)

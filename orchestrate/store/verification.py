@@ -17,10 +17,16 @@ def find_damage(db: sqlite3.Connection, version: int) -> tuple[str, ...]:
     version: its format. One that has no checksums is searched for gaps only. Raises sqlite3.Error for what cannot be
     read at all.
     """
-    found = [str(row[0]) for row in db.execute(f"PRAGMA quick_check({MOST})")]
-    if found != ["ok"]:
-        return tuple(found)
+    broken = [str(row[0]) for row in db.execute(f"PRAGMA integrity_check({MOST})")]
+    if broken != ["ok"]:
+        return tuple(broken)
     return tuple([*_events(db, version), *_controls(db, version)][:MOST])
+
+
+def find_broken_pages(db: sqlite3.Connection) -> tuple[str, ...]:
+    """As find_damage, but only whether the file is a sound database: a fifth of the time."""
+    found = [str(row[0]) for row in db.execute(f"PRAGMA quick_check({MOST})")]
+    return () if found == ["ok"] else tuple(found)
 
 
 def _events(db: sqlite3.Connection, version: int) -> list[str]:
