@@ -18,10 +18,10 @@ from typing import Literal
 from orchestrate import __version__
 from orchestrate.agents.detect import AgentStatus, agents, probe
 from orchestrate.agents.settings import AgentSettings, ClaudeSettings, ScriptedSettings
-from orchestrate.app.preflight import LEAST_FREE_BYTES
+from orchestrate.app.machine import machine_rows
 from orchestrate.core.plan import build_plan
 from orchestrate.errors import InputRefused, OrchestrateError
-from orchestrate.git.repository import Repository, open_repository, resolve_base
+from orchestrate.git.repository import open_repository, resolve_base
 from orchestrate.process import run_command_now
 from orchestrate.spec.finding import find_config
 from orchestrate.spec.load import Loaded, load_project, load_settings
@@ -47,7 +47,9 @@ def examine(*, start: Path, config: Path | None, environ: Mapping[str, str]) -> 
     findings = [_python(), *_repository(start, environ)]
     loaded, found = _configuration(start, config, environ)
     findings += found
-    findings += _agents(_settings(loaded, start, config, environ), loaded, environ)
+    settings = _settings(loaded, start, config, environ)
+    findings += _agents(settings, loaded, environ)
+    findings += (Finding(*row) for row in machine_rows(start, settings, environ))
     findings += _containment(environ)
     return tuple(findings)
 
@@ -79,7 +81,7 @@ def _python() -> Finding:
 
 
 def _repository(start: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """git, the repository, its base, its state directory and its disk."""
+    """git, the repository, its base and its state directory."""
     try:
         repository = open_repository(start, environ=environ)
     except OrchestrateError as refused:
@@ -94,7 +96,6 @@ def _repository(start: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
     for notice in repository.notices:
         yield Finding("repository", "note", notice)
     yield _state(StateDir(repository.common_dir))
-    yield _disk(repository)
 
 
 def _state(state: StateDir) -> Finding:
@@ -104,15 +105,6 @@ def _state(state: StateDir) -> Finding:
             "state", "missing", f"{place} cannot be written", f"check its owner: ls -ld {shlex.quote(str(place))}"
         )
     return Finding("state", "ok", f"{state.root}{'' if state.root.exists() else ' (made by the first run)'}")
-
-
-def _disk(repository: Repository) -> Finding:
-    place = repository.default_worktrees_dir.parent
-    free = shutil.disk_usage(place).free
-    text = f"{free / 1e9:.1f} GB free at {place}"
-    if free < LEAST_FREE_BYTES:
-        return Finding("disk", "missing", text, "make room, or set worktrees_dir to another disk")
-    return Finding("disk", "ok", text)
 
 
 def _configuration(start: Path, config: Path | None, environ: Mapping[str, str]) -> tuple[Loaded | None, list[Finding]]:

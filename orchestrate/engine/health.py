@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 from orchestrate.core import events as ev
 from orchestrate.ports import Clock
@@ -38,14 +39,17 @@ FIRST_TRY_S, LONGEST_TRY_S = 2.0, 300.0
 """After a failure for want of something of which the readings say that there is enough: wait so long, then try again."""
 
 
+Mark = Literal["low", "high"]
+
+
 @dataclass(frozen=True, slots=True)
 class Marks:
     """Below the low mark a hold begins, at the high one it ends. Bytes, but for descriptors."""
 
     disk_low: int
     disk_high: int
-    descriptors_low: int = 12
-    descriptors_high: int = 24
+    descriptors_low: int = 6
+    descriptors_high: int = 10
     memory_low: int = 128 * MIB
     memory_high: int = 256 * MIB
 
@@ -81,10 +85,8 @@ class Judge:
         """What a reading leads to. now: the `at` of what follows."""
         made: list[ev.Event] = [ev.Warned(now, "", words) for words in self._times(vitals)]
         self._before = vitals
-        for cause, low, high in (
-            ("disk", disk_trouble(vitals, self.marks, "low"), disk_trouble(vitals, self.marks, "high")),
-            ("machine", machine_trouble(vitals, self.marks, "low"), machine_trouble(vitals, self.marks, "high")),
-        ):
+        for cause, trouble in _TROUBLES:
+            low, high = trouble(vitals, self.marks, "low"), trouble(vitals, self.marks, "high")
             made += self._weigh(cause, low, high, vitals, now)
         return made
 
@@ -156,7 +158,7 @@ def is_full(vitals: Vitals) -> bool:
     return any(v.free < FULL or v.read_only or (v.files is not None and v.files < FEW_FILES) for v in vitals.volumes)
 
 
-def disk_trouble(vitals: Vitals, marks: Marks, mark: str) -> str:
+def disk_trouble(vitals: Vitals, marks: Marks, mark: Mark) -> str:
     """What is wrong with the disks, measured against the `low` or the `high` mark, and the remedy; empty: nothing."""
     least = marks.disk_low if mark == "low" else marks.disk_high
     files = FEW_FILES if mark == "low" else ENOUGH_FILES
@@ -174,7 +176,7 @@ def volume_trouble(volume: Volume, least: int, files: int = FEW_FILES) -> str:
     return ""
 
 
-def machine_trouble(vitals: Vitals, marks: Marks, mark: str) -> str:
+def machine_trouble(vitals: Vitals, marks: Marks, mark: Mark) -> str:
     """The same for descriptors and memory."""
     is_low = mark == "low"
     if vitals.descriptors is not None:
@@ -186,11 +188,18 @@ def machine_trouble(vitals: Vitals, marks: Marks, mark: str) -> str:
     return ""
 
 
+_TROUBLES: tuple[tuple[ev.HoldCause, Callable[[Vitals, Marks, Mark], str]], ...] = (
+    ("disk", disk_trouble),
+    ("machine", machine_trouble),
+)
+
+
 # ── the shell ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Health:
-    """Reads, judges, tells. on_strike, on_relief: what is done besides, when a write has failed and when there is room."""
+    """Reads, judges, tells. on_full: what is done besides when a write has failed; on_room: at each reading while no disk
+    is short."""
 
     def __init__(
         self,
@@ -198,17 +207,17 @@ class Health:
         read: Callable[[], Vitals],
         clock: Clock,
         *,
-        on_strike: Callable[[], object] = lambda: None,
-        on_relief: Callable[[], object] = lambda: None,
+        on_full: Callable[[], object] = lambda: None,
+        on_room: Callable[[], object] = lambda: None,
     ) -> None:
         self._judge, self._read, self._clock = judge, read, clock
-        self._on_strike, self._on_relief = on_strike, on_relief
+        self._on_full, self._on_room = on_full, on_room
 
     def look(self) -> list[ev.Event]:
         """One reading, and what it leads to."""
         made = self._judge.see(self._read(), self._clock.now())
-        if any(isinstance(event, ev.ResumeRequested) and event.cause == "disk" for event in made):
-            self._on_relief()
+        if not self._judge.is_held("disk"):
+            self._on_room()
         return made
 
     async def watch(self, tell: Callable[[ev.Event], None]) -> None:
@@ -221,7 +230,7 @@ class Health:
     def strike(self, cause: ev.HoldCause, why: str) -> list[ev.Event]:
         """Something failed for want of room: what follows, at once."""
         if cause == "disk":
-            self._on_strike()
+            self._on_full()
         return self._judge.strike(cause, why, self._read(), self._clock.now())
 
     def succeed(self) -> None:

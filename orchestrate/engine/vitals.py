@@ -97,6 +97,17 @@ def descriptors_left() -> int | None:
     return max(0, descriptor_limit() - used)
 
 
+OUR_DESCRIPTORS, AGENT_DESCRIPTORS = 16, 12
+"""What an engine has open by itself while one git command runs; and for each agent with its pipes and its supervisor."""
+
+
+def agents_that_fit(left: int | None, wanted: int) -> int:
+    """How many agents may work at once with so many descriptors left, at most `wanted`. 0: not even one."""
+    if left is None:
+        return wanted
+    return max(0, min(wanted, (left - OUR_DESCRIPTORS) // AGENT_DESCRIPTORS))
+
+
 def memory_left(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
     """Bytes, with what is free of the swap; the least of what the machine and our control group have.
 

@@ -23,10 +23,8 @@ from .locking import FileLock
 from .repository import Repository
 from .run import Git, GitError
 from .settings import GitSettings
+from .standing import TREE_SIZES, sum_sizes
 from .status import read_status
-
-SPARE_BYTES = 512 * 1024 * 1024
-"""Free space below which no worktree is made, whatever the size of the tree."""
 
 
 class NoSpace(OrchestrateError):
@@ -181,15 +179,18 @@ class Worktrees:
         return (await tips_of(self.repository.git, f"refs/heads/{branch}"))[0]
 
     async def _require_space(self, commit: str) -> None:
-        """At least SPARE_BYTES or twice the tree must be free. The tree is measured once: trees of one run are alike."""
+        """At least the settings' spare_bytes, or twice the tree, must be free; the tree is measured once, as trees of one
+        run are alike. Asked to spare nothing, it is left to be seen whether it fits."""
+        if not self.settings.spare_bytes:
+            return
         if self._tree_bytes is None:
-            out = await self.repository.git.run("ls-tree", "-r", "-z", "--format=%(objectsize)", commit)
-            self._tree_bytes = sum(int(size) for size in out.stdout.split(b"\0") if size.isdigit())
+            self._tree_bytes = sum_sizes((await self.repository.git.run(*TREE_SIZES, commit)).stdout)
         free = shutil.disk_usage(_existing(self.settings.worktrees_dir)).free
-        needed = max(SPARE_BYTES, 2 * self._tree_bytes)
+        needed = max(self.settings.spare_bytes, 2 * self._tree_bytes)
         if free < needed:
             raise NoSpace(
-                f"{free / 1e9:.1f} GB are free at {self.settings.worktrees_dir}, {needed / 1e9:.1f} GB are needed",
+                f"no space left for a worktree: {free / 1e9:.1f} GB are free at {self.settings.worktrees_dir}, "
+                f"{needed / 1e9:.1f} GB are needed",
                 hint="make room: orchestrate cleanup --merged",
             )
 

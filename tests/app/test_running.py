@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrate.app.order import Order, agent_settings
+from orchestrate.app.order import Order
 from orchestrate.app.planning import make_plan
 from orchestrate.app.preflight import require_ready
 from orchestrate.app.running import Follower, is_grave, run_order
@@ -168,7 +168,7 @@ def test_an_agent_that_is_not_there_is_refused_before_anything_is_made(tmp_path:
     order = build_order(tmp_path, {"sub": play("sub")})
     (order.repository.toplevel / "config" / "script.json").unlink()
     with pytest.raises(InputRefused) as refused:
-        require_ready(order.plan, agent_settings(order.loaded, order.repository, Path()), order.environ)
+        require_ready(order)
     assert any("scripted" in p.where for p in refused.value.problems)
     assert not StateDir(order.repository.common_dir).root.exists()
 

@@ -147,7 +147,7 @@ def test_a_failure_between_the_marks_does_not_wait_for_the_high_one() -> None:
 
 @pytest.mark.parametrize(
     ("what", "low", "between", "high"),
-    [("descriptors", 11, 23, 24), ("memory", 128 * MIB - 1, 256 * MIB - 1, 256 * MIB)],
+    [("descriptors", 5, 9, 10), ("memory", 128 * MIB - 1, 256 * MIB - 1, 256 * MIB)],
 )
 def test_means_run_out_and_come_back(what: str, low: int, between: int, high: int) -> None:
     machine = Machine()
@@ -227,7 +227,7 @@ def test_the_ballast_goes_when_a_write_fails_and_comes_back_with_the_room() -> N
         done.append("drop")
         free[0] += ROOM_AGAIN
 
-    health = Health(Judge(build_marks(0)), read, Clock(), on_strike=drop, on_relief=lambda: done.append("keep"))
+    health = Health(Judge(build_marks(0)), read, Clock(), on_full=drop, on_room=lambda: done.append("keep"))
     assert words(health.strike("disk", "full")) == ["hold disk now"]
     assert health.look() == [], "the room that the ballast gave is not room for work"
     free[0] += ROOM_AGAIN

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from orchestrate.core import events as ev
 from orchestrate.core.names import AttemptKey
-from orchestrate.git import worktrees
 from orchestrate.git.worktrees import Worktrees
 from tests.support.repos import Repo, assert_untouched
 
@@ -103,10 +103,9 @@ async def test_an_entry_that_cannot_be_made_takes_its_branch_back(world: World) 
     assert not world.repo.refs("refs/heads/orch")
 
 
-async def test_too_little_space_is_refused_before_anything_is_made(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(worktrees, "SPARE_BYTES", 1 << 62)
+async def test_too_little_space_is_refused_before_anything_is_made(world: World) -> None:
+    world.settings = replace(world.settings, spare_bytes=1 << 62)
+    world.performer = world.restarted()
     failed = await world.try_prepare("x")
     assert isinstance(failed, ev.WorktreeFailed) and "are needed" in failed.why
     assert not world.repo.refs("refs/heads/orch") and not world.path("x").exists()
