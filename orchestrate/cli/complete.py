@@ -12,8 +12,11 @@ from orchestrate.errors import OrchestrateError
 
 
 def features(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
-    """(id, name) of the features in the feature list."""
-    return [(fid, name) for fid, name, _ in _listed(ctx) if fid.startswith(incomplete)]
+    """(id, name) of the features in the feature list, but those that were typed already; where there is no list, of those
+    in the run."""
+    typed = ctx.params.get("features") or ()
+    listed = _listed(ctx) or _recorded(ctx)
+    return [(fid, name) for fid, name, _ in listed if fid.startswith(incomplete) and fid not in typed]
 
 
 def selections(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
@@ -53,6 +56,22 @@ def _listed(ctx: typer.Context) -> list[tuple[str, str, tuple[str, ...]]]:
         for entry in (entries if isinstance(entries, list) else ())
         if isinstance(entry, Mapping) and isinstance(entry.get("id"), str)
     ]
+
+
+def _recorded(ctx: typer.Context) -> list[tuple[str, str, tuple[str, ...]]]:
+    """(id, status in a word, no tags) of every feature in the run of --run, else in the newest."""
+    from orchestrate.cli.context import environment
+    from orchestrate.cli.recorded import open_recorded, plan_of
+    from orchestrate.views.rows import LOOKS
+    from orchestrate.views.run import build_view
+
+    try:
+        with open_recorded(_start(ctx), environment()) as recorded:
+            events = recorded.events(recorded.find_run(ctx.params.get("run")))
+        view = build_view(plan_of(events), (stored.event for stored in events))
+    except (OrchestrateError, OSError):
+        return []
+    return [(fid, LOOKS[feature.status].word, ()) for fid, feature in view.features.items()]
 
 
 def _start(ctx: typer.Context) -> Path:

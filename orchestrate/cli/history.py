@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,12 +16,14 @@ from orchestrate.cli.context import Session
 from orchestrate.cli.options import JsonOption, whole_number
 from orchestrate.cli.recorded import Recorded, open_recorded, plan_of
 from orchestrate.cli.spans import render_toned
+from orchestrate.core.names import PRIVATE_REFS
 from orchestrate.engine.clock import SystemClock
 from orchestrate.engine.lock import owner
 from orchestrate.errors import OrchestrateError
-from orchestrate.views.figures import render_duration, render_money
+from orchestrate.git.run import build_git
+from orchestrate.views.figures import count_of, render_duration, render_money
 from orchestrate.views.rows import Tone
-from orchestrate.views.run import build_view
+from orchestrate.views.run import RunView, build_view
 from orchestrate.views.summary import elapsed_s
 from orchestrate.views.text import clean, columns, display_width
 
@@ -27,8 +31,8 @@ HISTORY_SCHEMA = "orchestrate/history/v1"
 SHOWN = 20
 """Runs that are listed unless more are asked for: each costs a walk through its log."""
 
-HEAD = ("run", "started", "status", "features", "cost", "time")
-DROPPED_FIRST = ("started", "time", "cost", "features")
+HEAD = ("run", "started", "status", "features", "cost", "time", "next", "kept")
+DROPPED_FIRST = ("started", "time", "kept", "cost", "next", "features")
 """What a narrow terminal does without, in this order; the id of a run begins with its date and time."""
 
 _WORDS: dict[str, tuple[str, Tone]] = {
@@ -39,13 +43,16 @@ _WORDS: dict[str, tuple[str, Tone]] = {
     "limit": ("○ limit", "caution"),
     "interrupted": ("○ interrupted", "caution"),
     "halted": ("✗ halted", "bad"),
+    "paused": ("‖ paused", "caution"),
     "unreadable": ("? unreadable", "bad"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """One run in the list. wall_s: seconds in which an engine drove it."""
+    """One run in the list. wall_s: seconds in which an engine drove it. way_on: the command that goes on with it, empty
+    where nothing is left to do. worktrees, branches, saved: how many of its worktrees, its branches and its private refs
+    are still there."""
 
     run: str
     status: str
@@ -56,6 +63,19 @@ class Past:
     estimated: bool = False
     wall_s: float = 0.0
     branch: str = ""
+    way_on: str = ""
+    worktrees: int = 0
+    branches: int = 0
+    saved: int = 0
+
+    @property
+    def kept(self) -> str:
+        """`5 worktrees`, `7 branches`; `recoverable` once those are gone, and only what was saved is left."""
+        if self.worktrees:
+            return count_of(self.worktrees, "worktree")
+        if self.branches:
+            return count_of(self.branches, "branch", "branches")
+        return "recoverable" if self.saved else ""
 
 
 def history(
@@ -78,7 +98,8 @@ def history(
         driver = owner(recorded.state.engine_lock)
         driven = driver.run if driver else ""
         runs = list(reversed(recorded.log.runs()))
-        past = [_look_at(recorded, run, driven, now) for run in runs[:limit]]
+        there = _names_of_refs(session, recorded)
+        past = [_look_at(recorded, run, driven, now, there) for run in runs[:limit]]
     if as_json:
         session.printer.document({"schema": HISTORY_SCHEMA, "total": len(runs), "runs": [_document(p) for p in past]})
         return
@@ -95,7 +116,16 @@ def history(
         session.printer.say(f"… {len(runs) - len(past)} older; all of them: orchestrate history -n {len(runs)}")
 
 
-def _look_at(recorded: Recorded, run: str, driven: str, now: float) -> Past:
+def _names_of_refs(session: Session, recorded: Recorded) -> frozenset[str]:
+    """Full names of all branches, and of the private refs of all runs."""
+    if not recorded.log.runs():
+        return frozenset()
+    git = build_git(session.start, session.environ)
+    done = git.run_now("for-each-ref", "--format=%(refname)", "refs/heads/", f"{PRIVATE_REFS}/")
+    return frozenset(os.fsdecode(done.stdout).split("\n"))
+
+
+def _look_at(recorded: Recorded, run: str, driven: str, now: float, there: frozenset[str]) -> Past:
     """A log that cannot be read (a newer version wrote it, say) must not hide the others."""
     try:
         events = recorded.events(run)
@@ -103,9 +133,15 @@ def _look_at(recorded: Recorded, run: str, driven: str, now: float) -> Past:
     except OrchestrateError:
         return Past(run, "unreadable")
     is_driven = driven == run
+    attempts = [attempt for feature in view.features.values() for attempt in feature.attempts]
+    branches = {f"refs/heads/{name}" for name in (view.integration_branch, *(a.branch for a in attempts)) if name}
     return Past(
         run=run,
-        status="broken_off" if view.status == "running" and not is_driven else view.status,
+        status=_status_of(view, is_driven=is_driven),
+        way_on=_way_on(view, is_driven=is_driven),
+        worktrees=sum(bool(attempt.path) and Path(attempt.path).is_dir() for attempt in attempts),
+        branches=len(branches & there),
+        saved=sum(ref.startswith(f"{PRIVATE_REFS}/{run}/") for ref in there),
         started_at=view.started_at,
         integrated=view.count("integrated"),
         features=len(view.features),
@@ -114,6 +150,19 @@ def _look_at(recorded: Recorded, run: str, driven: str, now: float) -> Past:
         wall_s=elapsed_s(view, now if is_driven else view.last_at),
         branch=view.integration_branch,
     )
+
+
+def _status_of(view: RunView, *, is_driven: bool) -> str:
+    if view.status != "running":
+        return view.status
+    return "broken_off" if not is_driven else "paused" if view.holds else "running"
+
+
+def _way_on(view: RunView, *, is_driven: bool) -> str:
+    """`resume` or `retry`; neither while it goes on, nor when all is integrated."""
+    if view.status == "running" and is_driven:
+        return "resume" if any(pause.cause == "operator" for pause in view.holds.open) else ""
+    return {"done": "", "incomplete": "retry"}.get(view.status, "resume")
 
 
 def render_table(past: Sequence[Past], *, width: int | None) -> list[str]:
@@ -138,6 +187,8 @@ def _cells(past: Past) -> tuple[str, ...]:
         f"{past.integrated}/{past.features}",
         render_money(past.cost_usd, estimated=past.estimated),
         render_duration(past.wall_s),
+        past.way_on,
+        past.kept,
     )
 
 
@@ -154,4 +205,9 @@ def _document(past: Past) -> dict[str, Any]:
         "cost_estimated": past.estimated,
         "elapsed_s": round(past.wall_s, 3),
         "integration_branch": past.branch,
+        "goes_on_by": past.way_on,
+        "worktrees": past.worktrees,
+        "branches": past.branches,
+        "recoverable": past.saved,
+        "cleaned_up": not (past.worktrees or past.branches),
     }

@@ -11,7 +11,7 @@ from typing import IO, Annotated
 import typer
 
 from orchestrate.cli.context import Session
-from orchestrate.cli.options import FeatureArgument, RunOption, whole_number
+from orchestrate.cli.options import FeatureOrRunArgument, RunOption, whole_number
 from orchestrate.cli.plain import render_clock
 from orchestrate.cli.printer import Printer, Stream
 from orchestrate.cli.recorded import Recorded, find_feature, open_recorded, plan_of
@@ -55,7 +55,7 @@ _LEADS: dict[PieceKind, str] = {"tool": "→ ", "answer": "    ", "fault": "  �
 
 def logs(
     session: Session,
-    feature: FeatureArgument,
+    feature: FeatureOrRunArgument = None,
     run: RunOption = None,
     attempt: Annotated[
         int | None,
@@ -67,17 +67,25 @@ def logs(
     raw: Annotated[bool, typer.Option("--raw", help="The agent's own lines, as it printed them.")] = False,
     checks: Annotated[bool, typer.Option("--checks", help="What the checks printed, instead.")] = False,
 ) -> None:
-    """What an agent said and did.
+    """What an agent said and did; without a feature, what happened in the run.
 
     \b
+      orchestrate logs                what happened in the run, line by line
       orchestrate logs api            the last attempt at feature api
       orchestrate logs api -f         the same, live
       orchestrate logs api --checks   why its checks failed
     """
     if checks and (raw or follow):
         raise OrchestrateError("--checks shows what is over; it goes with neither --raw nor --follow")
+    if feature is None and (attempt is not None or raw or checks):
+        raise OrchestrateError("--attempt, --raw and --checks are about one feature", hint="orchestrate logs FEATURE …")
     with open_recorded(session.start, session.environ) as recorded:
         run = recorded.find_run(run)
+        if feature is None:
+            from orchestrate.cli.story import show_story
+
+            show_story(session.printer, recorded, run, follow=follow)
+            return
         events = recorded.events(run)
         plan = plan_of(events)
         fid = find_feature(plan, feature)
@@ -182,9 +190,12 @@ class _Reader:
             else:
                 self._head(self._invocation_words(step), step.started.feedback)
                 is_over = step.finished is not None or bool(step.lost) or not is_live
-                for line in self._tail(step).lines(to_the_end=is_over):
+                tail = self._tail(step)
+                for line in tail.lines(to_the_end=is_over):
                     self.show(line)
                     moved = True
+                if step.finished is not None and step.finished.artifact and not tail.path.exists():
+                    self.printer.say(f"its transcript is gone: {tail.path}")
                 if not is_over:
                     return moved
                 if step.finished is not None and step.finished.end == "transient" and not self.raw:
@@ -225,7 +236,8 @@ class _Reader:
         elif is_live:
             say(f"\nstill under way; stay with it: orchestrate logs {attempt.feature} -f")
         else:
-            say("\nbroken off: no engine is running; go on with: orchestrate run --resume")
+            way_on = "orchestrate resume" + ("" if self.recorded.is_newest(self.view.run) else f" {self.view.run}")
+            say(f"\nbroken off: no engine is running; go on with: {way_on}")
 
     def _say_problem(self) -> None:
         """Why no agent was started; what a setup command printed comes line by line."""
@@ -340,5 +352,7 @@ def _show_output(out: Stream, run_dir: Path, check: ev.CheckResult) -> None:
             for line in file:
                 out.line("    " + clean_block(line.decode("utf-8", "replace").rstrip("\n")))
     except OSError:
+        if check.artifact:
+            out.line("    (the file with all of it is gone; this is its end)")
         for text in clean_block(check.tail).rstrip("\n").split("\n"):
             out.line(f"    {text}")

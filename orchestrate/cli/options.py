@@ -61,6 +61,15 @@ RUN_HELP = "Id of a run, or its beginning, or @2 for the last but one."
 FeatureArgument = Annotated[
     str, typer.Argument(metavar="FEATURE", help="Id of a feature.", autocompletion=complete.features)
 ]
+FeatureOrRunArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[FEATURE]",
+        help="Id of a feature. [default: the story of the whole run]",
+        autocompletion=complete.features,
+        show_default=False,
+    ),
+]
 RunArgument = Annotated[
     str | None,
     typer.Argument(metavar="RUN", help=f"{RUN_HELP} [default: the newest]", autocompletion=complete.runs),

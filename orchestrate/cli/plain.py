@@ -10,7 +10,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from orchestrate.cli.printer import Printer
+from orchestrate.cli.printer import Printer, Stream
 from orchestrate.cli.receipt import show_receipt
 from orchestrate.cli.spans import render_toned
 from orchestrate.core import events as ev
@@ -79,21 +79,27 @@ class PlainProgress(Progress):
 
     def follow(self, _run: str, plan: Plan) -> Self:
         self._narrator = Narrator(plan)
-        self._width = min(WIDEST_FEATURE, max((len(fid) for fid in plan.features), default=0))
+        self._width = name_width(plan)
         return super().follow(_run, plan)
 
     def on_stored(self, stored: Stored) -> None:
         super().on_stored(stored)
         line = self._narrator.tell(stored.event)
         if line is not None and self.is_news(stored) and not _is_said_already(stored.event):
-            self.printer.say(self._render(line))
+            self.printer.say(render_line(self.printer.err, line, self._width))
 
-    def _render(self, line: Line) -> str:
-        err = self.printer.err
-        feature = clean(line.feature).ljust(self._width)
-        follows = err.paint(f"  → {clean(line.next)}", "dim") if line.next else ""
-        at = err.paint(render_clock(line.at), "dim")
-        return f"{at}  {feature}  {render_toned(err, clean(line.text), line.tone)}{follows}".rstrip()
+
+def name_width(plan: Plan) -> int:
+    """Columns for the names of features."""
+    return min(WIDEST_FEATURE, max((len(fid) for fid in plan.features), default=0))
+
+
+def render_line(stream: Stream, line: Line, width: int) -> str:
+    """`07:12:01  api  checks passed  → …`; width: of the names."""
+    feature = clean(line.feature).ljust(width)
+    follows = stream.paint(f"  → {clean(line.next)}", "dim") if line.next else ""
+    at = stream.paint(render_clock(line.at), "dim")
+    return f"{at}  {feature}  {render_toned(stream, clean(line.text), line.tone)}{follows}".rstrip()
 
 
 def _is_said_already(event: ev.Event) -> bool:

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from orchestrate.cli.printer import Printer, Stream
 from orchestrate.cli.spans import render_toned, show_lines
 from orchestrate.views.live import LiveTable
 from orchestrate.views.rows import Tone
 from orchestrate.views.run import RunView
-from orchestrate.views.summary import headline, next_steps, troubles
+from orchestrate.views.summary import facts, headline, next_steps, troubles
 from orchestrate.views.text import clean, titled, wrapped
 
 MOST_ROWS = 60
 """Features that are listed one by one; of more only the telling ones are."""
+MOST_WARNINGS = 8
 _TONES: dict[str, Tone] = {"done": "good", "running": "strong", "limit": "caution", "interrupted": "caution"}
 
 
-def show_receipt(printer: Printer, view: RunView, *, now: float, is_driven: bool = False, report: str = "") -> None:
-    """On stdout: it is the answer of `run` and `status`. report: path of the report, if there is one."""
+def show_receipt(
+    printer: Printer,
+    view: RunView,
+    *,
+    now: float,
+    is_driven: bool = False,
+    report: str = "",
+    told: Sequence[tuple[str, str]] = (),
+    named: bool = False,
+) -> None:
+    """On stdout: it is the answer of `run` and `status`. report: path of the report, if there is one. told: more facts, as
+    (name, words). named: what to type next says which run, as it is not the newest."""
     out = printer.out
     tone: Tone = "caution" if _is_broken(view, is_driven) else _TONES.get(view.status, "bad")
     words = clean(headline(view, now, is_driven=is_driven)).split(" ")
@@ -27,15 +40,23 @@ def show_receipt(printer: Printer, view: RunView, *, now: float, is_driven: bool
     out.line()
     for fid, word, why in troubles(view):
         _show_under(out, "✗", "red", f"{fid} {word}{': ' if why else ''}{clean(why)}")
-    for warning in view.warnings:
+    if len(view.warnings) > MOST_WARNINGS:
+        _show_under(out, "!", "yellow", f"{len(view.warnings) - MOST_WARNINGS} older warnings are in the report")
+    for warning in view.warnings[-MOST_WARNINGS:]:
         about = f"{warning.feature}: " if warning.feature else ""
         _show_under(out, "!", "yellow", f"{about}{clean(warning.message)}")
-    facts = [("branch", f"{view.integration_branch} at {view.tip[:10]}")] if view.count("integrated") else []
-    facts += [("report", report)] if report else []
-    facts += [("next", step.command) for step in next_steps(view, is_driven=is_driven)]
+    known = [*told, *facts(view, now, is_driven=is_driven)]
+    known += [("branch", f"{view.integration_branch} at {view.tip[:10]}")] if view.count("integrated") else []
+    known += [("report", report)] if report else []
+    known += [("next", step.command) for step in next_steps(view, is_driven=is_driven, named=named)]
     shown = ""
-    for name, value in facts:
-        out.line(f"{out.paint((name if name != shown else '').ljust(8), 'dim')}{clean(value)}")
+    for name, value in known:
+        title, text = (name if name != shown else "").ljust(8), clean(value)
+        is_wrapped = out.is_terminal and name != "next"  # what is to be pasted stays one line
+        whole = titled(title, text, width=out.width, indent=8) if is_wrapped else [title + text]
+        out.line(out.paint(title, "dim") + whole[0][len(title) :])
+        for line in whole[1:]:
+            out.line(line)
         shown = name
 
 

@@ -20,6 +20,7 @@ from orchestrate.git.run import GitError, build_git
 from orchestrate.ports import Stored
 from orchestrate.store.artifacts import StateDir
 from orchestrate.store.log import SqliteEventLog
+from orchestrate.views.controls import Request
 from orchestrate.views.text import clean
 
 
@@ -31,7 +32,8 @@ class Recorded:
     log: SqliteEventLog
 
     def find_run(self, given: str | None = None) -> str:
-        """Id of the run that was meant: the newest, or the one that the text begins (or its last four signs are).
+        """Id of the run that was meant: the newest, or the one that the text begins (or its last four signs are), or the
+        n-th newest for `@n`.
 
         Raises OrchestrateError when there is none, or several.
         """
@@ -40,6 +42,8 @@ class Recorded:
             raise OrchestrateError("nothing has been run in this repository yet", hint="orchestrate run")
         if not given:
             return runs[-1]
+        if given.startswith("@"):
+            return _counted_back(runs, given)
         found = [run for run in runs if run == given] or [run for run in runs if run.startswith(given)]
         found = found or [run for run in runs if run.endswith(f"-{given}")]
         if len(found) == 1:
@@ -50,8 +54,16 @@ class Recorded:
             )
         raise OrchestrateError(f"there is no run '{clean(given)}'", hint=_nearest(given, runs, "orchestrate history"))
 
+    def is_newest(self, run: str) -> bool:
+        """Whether commands mean this run when none is named."""
+        return self.log.runs()[-1:] == [run]
+
     def events(self, run: str) -> Sequence[Stored]:
         return self.log.read(run)
+
+    def pending(self, run: str, after: int) -> Sequence[Request]:
+        """What was asked of the run and is not in its log yet. after: number of the newest request that is."""
+        return [event for _, event in self.log.requests(run, after) if isinstance(event, Request)]
 
 
 @contextlib.contextmanager
@@ -102,6 +114,14 @@ def find_feature(plan: Plan, given: str) -> str:
     raise OrchestrateError(
         f"the run has no feature '{clean(given)}'", hint=_nearest(given, list(plan.features), "orchestrate status")
     )
+
+
+def _counted_back(runs: Sequence[str], given: str) -> str:
+    number = int(given[1:]) if given[1:].isdecimal() and given.isascii() and len(given) < 10 else 0
+    if not 1 <= number <= len(runs):
+        hint = f"@1 is the newest, @{len(runs)} the oldest" if len(runs) > 1 else "there is only @1"
+        raise OrchestrateError(f"there is no run '{clean(given)}'", hint=hint)
+    return runs[-number]
 
 
 def _nearest(given: str, known: Sequence[str], listing: str) -> str:

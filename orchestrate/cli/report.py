@@ -37,17 +37,19 @@ def report(
     with open_recorded(session.start, session.environ) as recorded:
         driver = owner(recorded.state.engine_lock)
         run = recorded.find_run(run)
-        events = [stored.event for stored in recorded.events(run)]
-        plan = plan_of(recorded.events(run))
+        past = recorded.events(run)
         written = recorded.state.report_markdown(run)
+        named = not recorded.is_newest(run)
+    plan, events = plan_of(past), [stored.event for stored in past]
     is_driven = driver is not None and driver.run in ("", run)
     if as_json or as_markdown:
-        made = build_report(events, plan, now=now, is_driven=is_driven)
+        made = build_report(events, plan, now=now, is_driven=is_driven, named=named)
         if as_json:
             session.printer.document(json.loads(render_json(made)))
         else:
             session.printer.answer(render_markdown(made).rstrip("\n"))
     else:
         where = str(written) if written.exists() else ""
-        show_receipt(session.printer, build_view(plan, events), now=now, is_driven=is_driven, report=where)
-        session.printer.say("in full: orchestrate report --md, or --json")
+        view = build_view(plan, events)
+        show_receipt(session.printer, view, now=now, is_driven=is_driven, report=where, named=named)
+        session.printer.say(f"in full: orchestrate report{f' {run}' if named else ''} --md, or --json")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from dataclasses import asdict
+from pathlib import Path
 
 from orchestrate.cli.context import Session
 from orchestrate.cli.options import JsonOption, RunArgument
@@ -10,8 +13,8 @@ from orchestrate.cli.receipt import show_receipt
 from orchestrate.cli.recorded import open_recorded, plan_of
 from orchestrate.engine.clock import SystemClock
 from orchestrate.engine.lock import Owner, owner
-from orchestrate.views.run import build_view
-from orchestrate.views.summary import status_document
+from orchestrate.views.run import RunView, build_view
+from orchestrate.views.summary import pending_words, status_document
 
 
 def status(session: Session, run: RunArgument = None, as_json: JsonOption = False) -> None:
@@ -20,6 +23,7 @@ def status(session: Session, run: RunArgument = None, as_json: JsonOption = Fals
     \b
       orchestrate status             the newest run
       orchestrate status 20261121    the run that begins so
+      orchestrate status @2          the last but one
     """
     now = SystemClock().now()
     with open_recorded(session.start, session.environ) as recorded:
@@ -28,19 +32,46 @@ def status(session: Session, run: RunArgument = None, as_json: JsonOption = Fals
         run = recorded.find_run(run)
         events = recorded.events(run)
         report = recorded.state.report_markdown(run)
-    view = build_view(plan_of(events), (stored.event for stored in events))
+        named = not recorded.is_newest(run)
+        view = build_view(plan_of(events), (stored.event for stored in events))
+        pending = recorded.pending(run, view.delivered)
     driver = engine if engine is not None and engine.run in ("", run) else None
     if as_json:
-        session.printer.document(status_document(view, now, engine=_document(driver)))
+        document = status_document(view, now, engine=_document(driver), pending=pending, named=named)
+        session.printer.document(document)
         return
+    told = [("engine", words)] if (words := _engine_words(view, driver)) else []
+    told += [("asked", pending_words(request)) for request in pending]
     shown = str(report) if report.exists() else ""
-    show_receipt(session.printer, view, now=now, is_driven=driver is not None, report=shown)
+    show_receipt(session.printer, view, now=now, is_driven=driver is not None, report=shown, told=told, named=named)
+
+
+def _engine_words(view: RunView, driver: Owner | None) -> str:
+    """Who is at it; of a run that broke off, who was and until when. Empty where the run has ended as it should."""
     if driver is not None:
-        session.printer.say(f"engine: {driver}")
+        terminal = _terminal_of(driver)
+        return f"{driver}{f', on {terminal}' if terminal else ''}"
+    if view.status != "running" or not view.engines:
+        return ""
+    last = view.engines[-1]
+    seen = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(view.last_at))
+    return f"none; pid {last.pid} on {last.host or 'this machine'} died after {seen}"
+
+
+def _terminal_of(driver: Owner) -> str:
+    """The terminal that its messages go to; empty where that cannot be seen."""
+    if driver.host != socket.gethostname():
+        return ""
+    try:
+        path = str(Path(f"/proc/{driver.pid}/fd/2").readlink())
+    except OSError:
+        return ""
+    return path.removeprefix("/dev/") if path.startswith(("/dev/pts/", "/dev/tty")) else ""
 
 
 def _document(driver: Owner | None) -> dict[str, object] | None:
-    """What of the lock's note may interest a program."""
+    """What of the lock's note may interest a program; terminal: empty where it cannot be seen."""
     if driver is None:
         return None
-    return {key: value for key, value in asdict(driver).items() if key in ("pid", "host", "since", "command")}
+    told = {key: value for key, value in asdict(driver).items() if key in ("pid", "host", "since", "command")}
+    return {**told, "terminal": _terminal_of(driver)}

@@ -234,9 +234,8 @@ class Narrator:
         text = _because(f"{outcome.replace('_', ' ')} ({spent})" if spent else outcome.replace("_", " "), why)
         if outcome in UNCOUNTED:
             self._uncounted[feature] = self._uncounted.get(feature, 0) + 1
-            follows = (
-                "starts again when its dependencies are integrated" if outcome == "postponed" else "its work is kept"
-            )
+            kept = "begins again" if event.retry else "its work is kept"
+            follows = "starts again when its dependencies are integrated" if outcome == "postponed" else kept
             return Line(event.at, feature, text, follows, "caution")
         if not event.retry:
             return Line(event.at, feature, text, f"orchestrate logs {feature}", "bad")
@@ -283,8 +282,6 @@ def _tell_step(event: ev.AttemptEvent) -> Line | None:
         case ev.MergeChecksFinished(ok=False):
             text = f"on the merged tree, {failed_checks(event.checks, event.error)}"
             return Line(event.at, feature, text, f"orchestrate logs {feature} --checks", "caution")
-        case ev.Published(ok=False, held=True):
-            return Line(at, feature, _because("cannot be merged yet", event.why), "tries again", "caution")
         case ev.Published(ok=False):
             return Line(at, feature, _because("the integration branch has moved", event.why), "merges again", "caution")
         case ev.AttemptVerified():
@@ -295,8 +292,10 @@ def _tell_step(event: ev.AttemptEvent) -> Line | None:
             said = first_line(event.why)
             text = said if said.startswith(("stopped ", "paused ")) else _because("stands still", said)
             return Line(at, feature, text, "orchestrate resume goes on with it", "caution")
+        case ev.EffectLost(blameless=True):
+            return Line(at, feature, _because("no room for its next step", event.why), "begins again then", "caution")
         case ev.EffectLost():
-            return Line(at, feature, _because("a step was lost", event.why), "the rules decide what follows", "bad")
+            return Line(at, feature, _because("a step was lost", event.why), "is begun again, a few times at most", "bad")
         case _:
             return None
 

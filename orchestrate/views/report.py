@@ -36,13 +36,17 @@ def build_report(
     now: float,
     parallel: int | None = None,
     is_driven: bool | None = None,
+    named: bool = False,
 ) -> rm.Report:
     """Events of one run, in order, and its plan → report. now: Unix seconds. parallel: slots of the run, if known.
-    is_driven: an engine is at it right now; None: not known."""
-    return report_of(build_view(plan, events), now=now, parallel=parallel, is_driven=is_driven)
+    is_driven: an engine is at it right now; None: not known. named: what to type next says which run, as it is not the
+    newest."""
+    return report_of(build_view(plan, events), now=now, parallel=parallel, is_driven=is_driven, named=named)
 
 
-def report_of(view: RunView, *, now: float, parallel: int | None = None, is_driven: bool | None = None) -> rm.Report:
+def report_of(
+    view: RunView, *, now: float, parallel: int | None = None, is_driven: bool | None = None, named: bool = False
+) -> rm.Report:
     """The same from a view that was kept up to date."""
     known = parallel or max((engine.parallel for engine in view.engines), default=0)
     seen = view.seen_at(now, is_driven=is_driven is not False)
@@ -74,7 +78,7 @@ def report_of(view: RunView, *, now: float, parallel: int | None = None, is_driv
         warnings=tuple(
             rm.WarningReport(_moment(warning.at), warning.feature, warning.message) for warning in view.warnings
         ),
-        next=next_steps(view, is_driven=is_driven),
+        next=next_steps(view, is_driven=is_driven, named=named),
         controls=tuple(_control(request) for request in view.requests if not _is_forced(request)),
         pauses=tuple(_pause(pause) for pause in view.holds.pauses),
         kept=tuple(_kept(view, attempt) for attempt in kept_attempts(view)),

@@ -18,7 +18,7 @@ def test_the_table(recording: Recording) -> None:
     recording.store_scenario(failed_and_skipped(), OTHER)
     recording.store_scenario(happy_diamond())
     head, newest, oldest = recording.ask("history").out.splitlines()
-    assert head.split() == ["run", "started", "status", "features", "cost", "time"]
+    assert head.split() == ["run", "started", "status", "features", "cost", "time", "next", "kept"]
     assert newest.split()[0] == RUN
     assert newest.split()[3:6] == ["✓", "done", "4/4"]
     assert oldest.split()[:1] + oldest.split()[3:6] == [OTHER, "✗", "incomplete", "1/4"]
@@ -65,17 +65,19 @@ def test_a_run_that_broke_off_is_no_running_one(recording: Recording) -> None:
 @pytest.mark.parametrize(
     ("width", "head"),
     [
-        (None, ["run", "started", "status", "features", "cost", "time"]),
-        (75, ["run", "started", "status", "features", "cost", "time"]),
-        (60, ["run", "status", "features", "cost", "time"]),
-        (52, ["run", "status", "features", "cost"]),
+        (None, ["run", "started", "status", "features", "cost", "time", "next", "kept"]),
+        (96, ["run", "started", "status", "features", "cost", "time", "next", "kept"]),
+        (80, ["run", "status", "features", "cost", "time", "next", "kept"]),
+        (75, ["run", "status", "features", "cost", "next", "kept"]),
+        (60, ["run", "status", "features", "cost", "next"]),
+        (52, ["run", "status", "features", "next"]),
         (20, ["run", "status"]),
     ],
 )
 def test_a_narrow_terminal_does_without_columns_rather_than_breaking_figures(
     width: int | None, head: list[str]
 ) -> None:
-    past = [Past(RUN, "incomplete", 1_795_000_000.0, 2, 4, 1.5, wall_s=402.0), Past(OTHER, "unreadable")]
+    past = [Past(RUN, "incomplete", 1_795_000_000.0, 2, 4, 1.5, wall_s=402.0, way_on="retry", worktrees=5), Past(OTHER, "unreadable")]
     lines = render_table(past, width=width)
     assert lines[0].split() == head
     assert lines[1].startswith(f"{RUN}  ")

@@ -53,11 +53,12 @@ def test_the_receipt_is_the_answer() -> None:
     assert lines[0].startswith(f"run {RUN} ended: 1 of 4 features integrated in ")
     assert "✗ db failed: check tests failed (exit 1): ````" in lines
     assert f"branch  {BRANCH} at " in terminal.out.getvalue()
-    assert lines[-4:] == [
+    assert lines[-5:] == [
         "report  /state/report.md",
         "next    orchestrate logs db",
         f"        git merge {BRANCH}",
-        "        orchestrate run --failed",
+        "        orchestrate retry",
+        "        orchestrate recover",
     ]
 
 

@@ -43,7 +43,7 @@ def test_a_run_that_nobody_drives_broke_off(recording: Recording) -> None:
     recording.store_scenario(scenario)
     text = recording.ask("report", "--md").out
     assert text.startswith(f"# Run {RUN} of shop: broken off\n")
-    assert "- `orchestrate run --resume`: " in text
+    assert "- `orchestrate resume`: " in text
     assert recording.ask("report", "--json").json["run"]["broken_off"] is True
     with acquire(recording.state.engine_lock, this_process(run=RUN, command="orchestrate run", since=1.0)):
         assert recording.ask("report", "--json").json["run"]["broken_off"] is False

@@ -248,7 +248,7 @@ def test_home_after_a_run_that_broke_off(cli: Cli, shop: Repo) -> None:
     record(shop)
     shown = cli(at=shop.path)
     assert f"run {RUN} broke off" in shown.out
-    assert "next: orchestrate run --resume" in shown.out
+    assert "next: orchestrate resume" in shown.out
 
 
 def test_home_after_a_finished_run(cli: Cli, shop: Repo) -> None:

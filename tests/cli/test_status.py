@@ -55,7 +55,7 @@ def test_nobody_drives_a_run_that_has_not_ended(recording: Recording) -> None:
     recording.store_scenario(broken_off())
     answer = recording.ask("status")
     assert answer.out.startswith(f"run {RUN} broke off: 0 of 4 features")
-    assert "next    orchestrate run --resume" in answer.out
+    assert "next    orchestrate resume" in answer.out
     assert recording.ask("status", "--json").json["status"] == "broken_off"
 
 
@@ -72,7 +72,7 @@ def test_the_engine_is_named_while_it_lives(recording: Recording) -> None:
         answer = recording.ask("status")
         document = recording.ask("status", "--json").json
     assert answer.out.startswith(f"run {RUN} is running")
-    assert f"engine: pid {os.getpid()}" in answer.err
+    assert f"engine  pid {os.getpid()} on " in answer.out
     assert (document["status"], document["engine"]["pid"]) == ("running", os.getpid())
 
 
@@ -81,8 +81,8 @@ def test_the_document_names_every_feature(recording: Recording) -> None:
     document = recording.ask("status", "--json").json
     assert document["schema"] == "orchestrate/status/v1"
     assert document["run"] == RUN
-    assert {f["id"]: f["status"] for f in document["features"]} == {"db": "waiting", "web": "ready", "api": "waiting"}
-    assert document["next"] == ["orchestrate run --resume"]
+    assert {f["id"]: f["status"] for f in document["features"]} == {"db": "paused", "web": "ready", "api": "waiting"}
+    assert document["next"] == ["orchestrate resume"]
 
 
 def test_the_newest_run_unless_another_is_named(recording: Recording) -> None:

@@ -87,9 +87,9 @@ CASES: list[tuple[ev.Event, str, str]] = [
     (ev.FeatureCancelled(1.0, "ui", "cancelled by anna@laptop"), "cancelled by anna@laptop", ""),
     (ev.FeatureReopened(1.0, "ui"), "is to be tried again", ""),
     (
-        ev.Published(1.0, "api", 1, False, why="it is checked out in /home/u/shop", held=True),
-        "cannot be merged yet: it is checked out in /home/u/shop",
-        "tries again",
+        ev.EffectLost(1.0, "api", 1, "r.api.1.2", "no space left on device", blameless=True),
+        "no room for its next step: no space left on device",
+        "begins again then",
     ),
     (
         ev.InvocationFinished(1.0, "api", 1, 1, "killed", oom=True),
@@ -190,7 +190,7 @@ CASES: list[tuple[ev.Event, str, str]] = [
     (
         ev.EffectLost(1.0, "api", 1, "r.api.1.2", "worker died"),
         "a step was lost: worker died",
-        "the rules decide what follows",
+        "is begun again, a few times at most",
     ),
     (ev.AttemptEnded(1.0, "api", 1, 9, "failed", "checks"), "failed: checks", "orchestrate logs api"),
     (ev.AttemptEnded(1.0, "api", 1, 9, "failed", "checks", True), "failed: checks", "tries again"),
