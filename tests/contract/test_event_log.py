@@ -79,6 +79,16 @@ def test_first_and_last(log: AnyLog) -> None:
     assert log.first("nobody") is None
 
 
+def test_requests_are_numbered_over_all_runs_and_asked_for_by_run(log: AnyLog) -> None:
+    pause, cancel, again = ev.PauseRequested(1.0, "anna"), ev.CancelRequested(2.0, "bob"), ev.PauseRequested(3.0)
+    assert [log.request("a", pause), log.request("b", cancel), log.request("a", again)] == [1, 2, 3]
+    assert log.requests("a") == [(1, pause), (3, again)]
+    assert log.requests("a", 1) == [(3, again)]
+    assert log.requests("a", 3) == []
+    assert log.requests("nobody") == []
+    assert (log.tail(), log.runs()) == ([], []), "what is asked for is no fact yet"
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(event=st.sampled_from(list(KINDS.values())).flatmap(any_event))
 def test_every_event_comes_back_as_it_was(log: AnyLog, event: ev.Event) -> None:

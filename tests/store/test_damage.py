@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import random
-import shutil
-import sqlite3
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from orchestrate.errors import OrchestrateError
-from orchestrate.store.log import SqliteEventLog
 from tests.store import damage
 from tests.store.damage import Damage, Pictures, Tally, judge
 

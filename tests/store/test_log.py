@@ -20,7 +20,9 @@ import pytest
 from orchestrate.core import events as ev
 from orchestrate.errors import ExitCode, OrchestrateError
 from orchestrate.store import log as log_module
-from orchestrate.store.log import FORMAT, SqliteEventLog
+from orchestrate.store.chain import link
+from orchestrate.store.database import FORMAT, ROWS
+from orchestrate.store.log import SqliteEventLog
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,6 +49,14 @@ def child(program: str, path: Path, stdin: int | None = None) -> subprocess.Pope
         text=True,
         env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]},
     )
+
+
+def write_by_hand(path: Path, kind: str, body: str) -> None:
+    """One more event of run `r`, with a good sum, of a kind and shape that this version would not write."""
+    with raw(path) as db:
+        seq, previous = db.execute("SELECT seq, sum FROM event ORDER BY seq DESC LIMIT 1").fetchone()
+        row = (seq + 1, "r", 2.0, kind, body)
+        db.execute("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)", (*row, link(previous, *row)))
 
 
 @contextlib.contextmanager
@@ -79,24 +89,21 @@ def test_uses_write_ahead_logging(log_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "sql", ["UPDATE event SET body = '{}'", "DELETE FROM event", "DELETE FROM event WHERE seq = 1"]
+    "sql",
+    [
+        "UPDATE event SET body = '{}'",
+        "DELETE FROM event",
+        "DELETE FROM event WHERE seq = 1",
+        "UPDATE control SET run = 's'",
+        "DELETE FROM control",
+    ],
 )
 def test_nobody_may_change_or_remove_a_row(log_path: Path, sql: str) -> None:
     fill(log_path, "one")
+    with SqliteEventLog(log_path) as log:
+        log.request("r", ev.PauseRequested(1.0))
     with raw(log_path) as db, pytest.raises(sqlite3.IntegrityError, match="append-only"):
         db.execute(sql)
-
-
-def test_chatter_is_written_lightly_and_everything_else_is_synced(log_path: Path) -> None:
-    chatter = ev.InvocationProgressed(1.0, "a", 1, 1)
-    with SqliteEventLog(log_path) as log:
-        levels = []
-        for batch in ([chatter], [chatter, warned("x")], [warned("y")], [chatter, chatter]):
-            log.append("r", batch)
-            assert log._connection is not None
-            levels.append(log._connection.execute("PRAGMA synchronous").fetchone()[0])
-    normal, full = 1, 2
-    assert levels == [normal, full, full, normal]
 
 
 def test_a_batch_is_all_or_nothing(log_path: Path) -> None:
@@ -113,14 +120,16 @@ def test_questions_do_not_read_the_whole_log(log_path: Path) -> None:
     """By the query plan, not by the clock: every question goes through an index."""
     fill(log_path, "one")
     questions = [
-        log_module._RUNS,
-        f"{log_module._COLUMNS} WHERE run = 'r' AND seq > 1 ORDER BY seq",
-        f"{log_module._COLUMNS} WHERE run = 'r' ORDER BY seq DESC LIMIT 1",
-        f"{log_module._COLUMNS} WHERE seq > 1 ORDER BY seq",
+        (log_module._RUNS, ()),
+        (f"{ROWS[FORMAT]} WHERE run = ? AND seq > ? ORDER BY seq", ("r", 1)),
+        (f"{ROWS[FORMAT]} WHERE run = ? ORDER BY seq DESC LIMIT 1", ("r",)),
+        (f"{ROWS[FORMAT]} WHERE seq > ? ORDER BY seq", (1,)),
+        (log_module._NEWEST_OF_RUN, ("r", 1)),
+        (log_module._SUM_BEFORE, ("r", 1)),
     ]
     with raw(log_path) as db:
-        for sql in questions:
-            steps = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}")]
+        for sql, arguments in questions:
+            steps = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}", arguments)]
             assert not [step for step in steps if step.startswith("SCAN event")], (sql, steps)
 
 
@@ -211,14 +220,58 @@ def test_what_append_returned_survives_kill_9(log_path: Path) -> None:
         acknowledged = len(found)
 
 
+def test_a_request_comes_in_while_an_engine_writes(log_path: Path) -> None:
+    person = """
+        import sys, pathlib
+        from orchestrate.core.events import PauseRequested
+        from orchestrate.store.log import SqliteEventLog
+        for line in sys.stdin:
+            with SqliteEventLog(pathlib.Path(sys.argv[1])) as log:
+                print(log.request("r", PauseRequested(float(line), "anna@host")), flush=True)
+    """
+    with SqliteEventLog(log_path) as engine, child(person, log_path, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stdout is not None
+        for number in (1, 2, 3):
+            engine.append("r", [warned("work")])
+            before = engine.changes()
+            assert engine.changes() == before, "what it writes itself is no news"
+            process.stdin.write(f"{number}\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == f"{number}\n"
+            assert engine.changes() != before
+            assert engine.requests("r", number - 1) == [(number, ev.PauseRequested(float(number), "anna@host"))]
+        process.stdin.close()
+        assert process.wait(30) == 0
+        assert len(engine.read("r")) == 3
+
+
+def test_what_was_asked_for_survives_the_one_who_asked(log_path: Path) -> None:
+    program = """
+        import os, signal, sys, pathlib
+        from orchestrate.core.events import CancelRequested
+        from orchestrate.store.log import SqliteEventLog
+        SqliteEventLog(pathlib.Path(sys.argv[1])).request("r", CancelRequested(1.0, "anna", 0, ("api",)))
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    with child(program, log_path) as process:
+        assert process.wait(30) == -signal.SIGKILL
+    with SqliteEventLog(log_path, read_only=True) as log:
+        assert log.requests("r") == [(1, ev.CancelRequested(1.0, "anna", 0, ("api",)))]
+
+
 # ── looking only ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_reader_makes_nothing(log_path: Path) -> None:
     with SqliteEventLog(log_path, read_only=True) as log:
         assert (log.runs(), log.read("r"), log.tail(), log.last("r")) == ([], [], [], None)
+        assert (log.requests("r"), log.changes(), log.verify()) == ([], 0, 0)
         with pytest.raises(OrchestrateError, match="opened for reading only"):
             log.append("r", [warned("one")])
+        with pytest.raises(OrchestrateError, match="opened for reading only"):
+            log.request("r", ev.PauseRequested(1.0))
+        with pytest.raises(OrchestrateError, match="opened for reading only"):
+            log.back_up(1.0)
     assert not log_path.parent.exists()
 
 
@@ -284,8 +337,7 @@ def test_a_newer_format_is_refused_by_its_number(log_path: Path, *, read_only: b
 def test_an_event_of_a_newer_version_is_refused_by_that_version(log_path: Path) -> None:
     with SqliteEventLog(log_path) as log:
         log.append("r", [ev.EngineStarted(1.0, 7, version="0.9.2")])
-        with raw(log_path) as db:
-            db.execute("INSERT INTO event (run, at, kind, body) VALUES ('r', 2.0, 'Applauded', '{}')")
+        write_by_hand(log_path, "Applauded", "{}")
         with pytest.raises(
             OrchestrateError, match=r"run r was written by orchestrate 0\.9\.2; .*'Applauded' are unknown"
         ):
@@ -296,11 +348,10 @@ def test_an_event_of_a_newer_version_is_refused_by_that_version(log_path: Path) 
 
 def test_a_damaged_event_is_named_by_its_number(log_path: Path) -> None:
     fill(log_path, "one")
-    with raw(log_path) as db:
-        db.execute("INSERT INTO event (run, at, kind, body) VALUES ('r', 2.0, 'Warned', '{')")
-    with SqliteEventLog(log_path) as log, pytest.raises(OrchestrateError, match="damaged at event 2") as e:
+    write_by_hand(log_path, "Warned", "{")
+    with SqliteEventLog(log_path) as log, pytest.raises(OrchestrateError, match="damaged: event 2 cannot be read") as e:
         log.read("r")
-    assert f"mv {log_path}" in e.value.hint
+    assert "mv log.sqlite3* damaged-1/" in e.value.hint
 
 
 @pytest.mark.parametrize("read_only", [False, True])
