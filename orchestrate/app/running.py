@@ -15,6 +15,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -28,22 +29,24 @@ from orchestrate.core.policy import Policy
 from orchestrate.core.state import RunState, evolve, fresh
 from orchestrate.engine.clock import SystemClock
 from orchestrate.engine.dispatch import LocalDispatcher
-from orchestrate.engine.lifecycle import end_orphans, stop_on_signals
+from orchestrate.engine.lifecycle import stop_on_signals
 from orchestrate.engine.lock import Held, acquire, this_process
 from orchestrate.engine.loop import Engine
-from orchestrate.errors import ExitCode
-from orchestrate.git.fingerprint import fingerprint
+from orchestrate.errors import ExitCode, OrchestrateError
+from orchestrate.git.fingerprint import Fingerprint, fingerprint
 from orchestrate.git.repository import branch_holds
 from orchestrate.ports import Stored
 from orchestrate.spec.frozen import parse_plan, render_plan
 from orchestrate.store.artifacts import StateDir, write_atomically
 from orchestrate.store.log import SqliteEventLog
+from orchestrate.supervise.orphans import end_orphans
 from orchestrate.views.report import build_report, render_json, render_markdown
 from orchestrate.views.report_model import Report
 
 from .controls import Requests, paused_by
+from .machine import build_health, parallel_here
 from .memory import RunMemory
-from .order import Order
+from .order import Order, worktrees_dir
 from .performers import build_performers
 
 
@@ -75,18 +78,17 @@ def run_order(order: Order, follow: Callable[[str, Plan], Follower]) -> Ran:
     Raises OrchestrateError when another engine holds the repository.
     """
     state = StateDir(order.repository.common_dir)
-    clock = SystemClock()
     run = order.resume or _new_run_id()
     command = shlex.join(["orchestrate", *sys.argv[1:]])
     state.create()
     with (
-        acquire(state.engine_lock, this_process(run=run, command=command, since=clock.now())) as held,
+        acquire(state.engine_lock, this_process(run=run, command=command, since=SystemClock().now())) as held,
         SqliteEventLog(state.log) as log,
     ):
         failpoint.reach("resume.orphans.before")
-        end_orphans(log.runs()[-20:])
+        end_orphans(state.runs, log.runs()[-20:])
         failpoint.reach("resume.orphans.after")
-        return _Session(order, state, log, clock, run, held).drive(follow)
+        return _Session(order, state, log, run, held).drive(follow)
 
 
 def _new_run_id() -> str:
@@ -98,7 +100,7 @@ T = TypeVar("T")
 
 
 class _MayLeave:
-    """A follower whose reader may close the pipe: that ends the showing, not the agents, which are being paid for."""
+    """A follower that may not be able to show anything any more: that ends the showing, not the agents, which are being paid for."""
 
     def __init__(self, follower: Follower) -> None:
         self._follower = follower
@@ -114,17 +116,15 @@ class _MayLeave:
         if self._is_there:
             try:
                 how(what)
-            except BrokenPipeError:
+            except OSError:  # its reader has left, or the file that it is sent to cannot be written
                 self._is_there = False
 
 
 class _Session:
     """One engine's time with one run."""
 
-    def __init__(
-        self, order: Order, state: StateDir, log: SqliteEventLog, clock: SystemClock, run: str, held: Held
-    ) -> None:
-        self._order, self._files, self._log, self._clock, self._run = order, state, log, clock, run
+    def __init__(self, order: Order, state: StateDir, log: SqliteEventLog, run: str, held: Held) -> None:
+        self._order, self._files, self._log, self._run = order, state, log, run
         self._held = held
         self._past = log.read(run) if order.resume else ()
         if self._past:
@@ -135,7 +135,9 @@ class _Session:
         else:
             self._plan, self._base = order.plan, order.base.commit
             self._prefix = order.loaded.settings.branch_prefix
-        self._requests = Requests(log, run, self._past, clock)
+        self._clock = SystemClock(self._past[-1].event.at if self._past else 0.0)
+        self._parallel = parallel_here(order.loaded.settings.max_parallel)
+        self._requests = Requests(log, run, self._past, self._clock)
         loaded = order.loaded
         self._memory = RunMemory(
             run, self._plan, project=loaded.project_name, context=loaded.context, rules=loaded.rules,
@@ -152,18 +154,28 @@ class _Session:
             self._hear(stored, follower)
         try:
             last_signal = asyncio.run(self._drive(state, follower))
-        finally:
-            changed = before.differences(fingerprint(self._order.repository, branch_prefix=prefix))
-            if changed:
-                shown = ", ".join(changed[:10])
-                self._warn(f"your repository changed during the run, not by orchestrate's own hand: {shown}", follower)
-            is_there = self._require_result(state, follower)
-            report = self._write_report()
+        except BaseException as broken:
+            with suppress(OrchestrateError, OSError):  # such as a full disk: it must not hide what ended the engine
+                self._conclude(state, follower, before)
+            if cause := outer_cause(broken):
+                raise cause from broken
+            raise
+        report, is_sound = self._conclude(state, follower, before)
         assert state.ended is not None
         code = _exit_code(state.ended.status, last_signal)
-        if code is ExitCode.DONE and (not is_there or any(is_grave(what) for what in changed)):
+        if code is ExitCode.DONE and not is_sound:
             code = ExitCode.INCOMPLETE
         return Ran(self._run, state.ended.status, state.ended.why, report, self._files.report_json(self._run), code)
+
+    def _conclude(self, state: RunState, follower: Follower, before: Fingerprint) -> tuple[Report, bool]:
+        """The report, and whether the repository is as it must be. Raises OrchestrateError or OSError where it cannot be
+        written; the run is then gone on with, to no other end."""
+        changed = before.differences(fingerprint(self._order.repository, branch_prefix=self._prefix))
+        if changed:
+            shown = ", ".join(changed[:10])
+            self._warn(f"your repository changed during the run, not by orchestrate's own hand: {shown}", follower)
+        is_there = self._require_result(state, follower)
+        return self._write_report(), is_there and not any(is_grave(what) for what in changed)
 
     def _require_result(self, state: RunState, follower: Follower) -> bool:
         """Whether the integration branch holds what was integrated; somebody may have moved or deleted it since."""
@@ -181,9 +193,12 @@ class _Session:
     async def _drive(self, state: RunState, follower: Follower) -> int:
         process.prepare_loop()
         settings = self._order.loaded.settings
-        policy = Policy(settings.max_parallel, settings.limits.max_cost_usd, settings.retry_backoff_seconds)
+        policy = Policy(self._parallel, settings.limits.max_cost_usd, settings.retry_backoff_seconds)
+        health = build_health(
+            self._files, worktrees_dir(self._order.loaded, self._order.repository), settings, self._clock
+        )
         performers, agent = build_performers(
-            self._order, self._plan, self._memory, self._clock,
+            self._order, self._plan, self._memory, self._clock, health,
             artifacts=self._files.artifacts(self._run), branch_prefix=self._prefix, worktrees=self._worktrees_so_far(),
         )  # fmt: skip
         async with LocalDispatcher(performers, slots=policy.max_parallel) as dispatcher:
@@ -193,8 +208,11 @@ class _Session:
             )  # fmt: skip
             with stop_on_signals(self._run, engine.tell, self._clock, follower.say, self._write_report) as signals:
                 async with asyncio.TaskGroup() as beside:
-                    beginning = self._beginning(agent)
-                    others = [beside.create_task(self._requests.listen(engine.tell))]
+                    beginning = (*self._beginning(agent), *health.look())
+                    others = [
+                        beside.create_task(self._requests.listen(engine.tell)),
+                        beside.create_task(health.watch(engine.tell)),
+                    ]
                     await engine.run(*beginning)
                     for other in others:
                         other.cancel()
@@ -207,8 +225,7 @@ class _Session:
     def _beginning(self, agent: AgentPerformer) -> Sequence[ev.Event]:
         """How this engine came to be, what was asked for before, and what became of the agents of the one before it."""
         order, due, now = self._order, self._requests.due(), self._clock.now()
-        parallel = order.loaded.settings.max_parallel
-        engine = ev.EngineStarted(now, os.getpid(), socket.gethostname(), __version__, parallel)
+        engine = ev.EngineStarted(now, os.getpid(), socket.gethostname(), __version__, self._parallel)
         if self._past:
             failpoint.reach("resume.salvage.before")
             salvaged = (agent.salvage(AttemptKey(self._run, e.feature, e.attempt), e) for e in self._memory.invoking)
@@ -233,6 +250,13 @@ class _Session:
         write_atomically(self._files.report_json(self._run), render_json(report))
         write_atomically(self._files.report_markdown(self._run), render_markdown(report))
         return report
+
+
+def outer_cause(broken: BaseException) -> OrchestrateError | OSError | None:
+    """What a person is to be told of an engine that broke off, where that is no defect: one of several tasks met it."""
+    if isinstance(broken, BaseExceptionGroup):
+        return next((found for inner in broken.exceptions if (found := outer_cause(inner))), None)
+    return broken if isinstance(broken, OrchestrateError | OSError) else None
 
 
 def is_grave(what: str) -> bool:

@@ -12,8 +12,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments and arguments[0] in ("--version", "-V"):
         from orchestrate import __version__
 
-        sys.stdout.write(f"orchestrate {__version__}\n")
-        return 0
+        try:
+            print(f"orchestrate {__version__}", flush=True)  # noqa: T201 - nothing that prints is loaded yet
+        except OSError:
+            pass  # a closed pipe or a full disk: the one below says which
+        else:
+            return 0
     from orchestrate.cli.entry import run_arguments
 
     return run_arguments(arguments)

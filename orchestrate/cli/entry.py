@@ -5,9 +5,11 @@ Invariant: no exception leaves run_arguments (TAB completion alone exits by itse
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import re
+import shlex
 import sys
 import time
 import traceback
@@ -35,7 +37,7 @@ def run_arguments(arguments: Sequence[str], *, run: Run | None = None) -> int:
     environ = environment()
     failpoint.arm(environ)
     wants_json = is_json_asked_for(arguments)
-    if refusal := platform_refusal(sys.platform):
+    if refusal := platform_refusal(sys.platform) or descriptor_refusal():
         return _refuse(refusal, session_printer(Given(), environ), wants_json=wants_json)
 
     import typer
@@ -43,26 +45,36 @@ def run_arguments(arguments: Sequence[str], *, run: Run | None = None) -> int:
     from orchestrate.cli.app import PIPE_CLOSED, Invocation, run_typer
 
     invocation = Invocation()
+
+    def call() -> int:
+        try:
+            code = (run or run_typer)(arguments, invocation)
+            if code != PIPE_CLOSED:
+                _flush()
+        except OrchestrateError as refusal:
+            code = _refuse(refusal, _printer(invocation, environ), wants_json=wants_json)
+        except typer.TyperException as usage:
+            code = _refuse(_usage_refusal(usage, arguments), _printer(invocation, environ), wants_json=wants_json)
+        return code
+
     try:
-        code = (run or run_typer)(arguments, invocation)
-        if code != PIPE_CLOSED:
-            _flush()
-    except OrchestrateError as refusal:
-        code = _refuse(refusal, _printer(invocation, environ), wants_json=wants_json)
-    except typer.TyperException as usage:
-        code = _refuse(_usage_refusal(usage, arguments), _printer(invocation, environ), wants_json=wants_json)
+        code = call()
     except BrokenPipeError:
         code = PIPE_CLOSED
     except SystemExit as end:
-        if not isinstance(end.__context__, BrokenPipeError):
+        if not isinstance(end.__context__, OSError):
             raise
         code = PIPE_CLOSED  # Typer has met it first, while printing help
+        if not isinstance(end.__context__, BrokenPipeError):
+            code = _machine_code(end.__context__, arguments, invocation, environ, wants_json=wants_json)
     except (KeyboardInterrupt, typer.Abort):
         code = ExitCode.INTERRUPTED
+    except OSError as error:
+        code = _machine_code(error, arguments, invocation, environ, wants_json=wants_json)
     except Exception as defect:  # noqa: BLE001 - the last line of defence: said, kept in a file, exit code 70
         code = _confess(defect, arguments, invocation, environ, wants_json=wants_json)
-    if code == PIPE_CLOSED:
-        _abandon_output()
+    if code == PIPE_CLOSED or _unwritable_stream():
+        _abandon_output(1, 2)
     return code
 
 
@@ -73,6 +85,23 @@ def platform_refusal(platform: str) -> OrchestrateError | None:
     return OrchestrateError(
         "Windows is not supported: it lacks the means by which agents are kept in their place",
         hint="run orchestrate inside WSL 2",
+    )
+
+
+LEAST_DESCRIPTORS = 20
+"""Open at the same time by a command that only looks: its streams, the log, pipes to git."""
+
+
+def descriptor_refusal() -> OrchestrateError | None:
+    """Why nothing can be done when too few files may be open at once; None when enough may."""
+    from orchestrate.engine.vitals import descriptors_left, raise_descriptor_limit
+
+    limit, left = raise_descriptor_limit(), descriptors_left()
+    if left is None or left >= LEAST_DESCRIPTORS - 4:
+        return None
+    return OrchestrateError(
+        f"only {limit} files may be open at once, which is not enough (at least {LEAST_DESCRIPTORS})",
+        hint="raise the limit: ulimit -n 1024",
     )
 
 
@@ -147,6 +176,66 @@ def _usage_refusal(usage: TyperException, arguments: Sequence[str]) -> Orchestra
     return OrchestrateError(message, hint=f"did you mean {near}?" if near else f"{command} --help")
 
 
+# ── the machine ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _machine_code(
+    error: OSError, arguments: Sequence[str], invocation: Invocation, environ: Mapping[str, str], *, wants_json: bool
+) -> int:
+    """An error of the system that no code expected: said if it is the machine's, a defect of ours otherwise."""
+    if stream := _unwritable_stream():
+        refusal: OrchestrateError | None = OrchestrateError(
+            f"{stream} cannot be written: {error.strerror or error}",
+            hint="send it to another place" if stream == "stdout" else "",
+            code=ExitCode.INCOMPLETE,
+        )
+        wants_json = False
+        _abandon_output(1 if stream == "stdout" else 2)
+    else:
+        refusal = machine_refusal(error)
+    if refusal is None:
+        return _confess(error, arguments, invocation, environ, wants_json=wants_json)
+    try:
+        return _refuse(refusal, _printer(invocation, environ), wants_json=wants_json)
+    except OSError:
+        return int(refusal.code)  # nobody can be told
+
+
+def machine_refusal(error: OSError) -> OrchestrateError | None:
+    """What the system lacks, in words; None for an error that need not be the machine's."""
+    where = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, str | bytes) else ""
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            words = "no space left on the disk" if error.errno == errno.ENOSPC else "the disk quota is used up"
+            hint = "make room (orchestrate cleanup --merged), then go on: orchestrate resume"
+        case errno.EROFS:
+            words, hint = "the file system is mounted read-only", "mount it for writing; `dmesg` tells if it has failed"
+        case errno.EMFILE | errno.ENFILE:
+            words, hint = "too many files are open", "raise the limit: ulimit -n 1024; then go on: orchestrate resume"
+        case errno.ENOMEM:
+            words, hint = "the memory is used up", "close other programs, then go on: orchestrate resume"
+        case errno.EIO:
+            words, hint = "the disk cannot be read or written", "look at the disk: `dmesg` tells what has failed"
+        case errno.EACCES | errno.EPERM if where:
+            words, hint = "access is denied", f"check who owns it: ls -ld {shlex.quote(os.fsdecode(error.filename))}"
+        case _:
+            return None
+    return OrchestrateError(f"{words}{where}", hint=hint, code=ExitCode.INCOMPLETE)
+
+
+def _unwritable_stream() -> str:
+    """Name of the stream that does not take what was written to it; empty: both do."""
+    for name, stream in (("stdout", sys.stdout), ("stderr", sys.stderr)):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            return name
+        except ValueError:
+            continue  # closed by us
+    return ""
+
+
 # ── defects ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -201,10 +290,10 @@ def _flush() -> None:
             stream.flush()
 
 
-def _abandon_output() -> None:
-    """The reader has left: what is still buffered goes nowhere, and the interpreter does not complain at its end."""
+def _abandon_output(*descriptors: int) -> None:
+    """The reader has left, or the disk is full: what is still buffered goes nowhere, and the interpreter does not complain at its end."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    for descriptor in (1, 2):
+    for descriptor in descriptors:
         try:
             os.dup2(nowhere, descriptor)
         except OSError:

@@ -22,6 +22,10 @@ Listener = Callable[[Stored], None]
 """Told of every event after it is stored (the live view, the JSON lines)."""
 
 
+LONGEST_NAP_S = 30.0
+"""Seconds after which the time is looked at, however long there is nothing to do."""
+
+
 class Engine:
     """Drives one run from its state to its end. Not reusable."""
 
@@ -80,7 +84,8 @@ class Engine:
     async def _observe(self, wake_at: float) -> list[ev.Event]:
         """What has come in by now, at least one thing, or nothing when the time has come first."""
         events: list[ev.Event] = []
-        delay = None if wake_at == inf else max(0.0, wake_at - self._clock.now())
+        # Timers stand still while the machine is asleep, and know nothing of a clock that was put right: look again.
+        delay = None if wake_at == inf else min(LONGEST_NAP_S, max(0.0, wake_at - self._clock.now()))
         try:
             async with asyncio.timeout(delay):
                 events.append(await self._inbox.get())
