@@ -18,7 +18,7 @@ from pathlib import Path
 
 from orchestrate.core import events as ev
 from orchestrate.core.state import RunState, evolve, fresh
-from orchestrate.engine.lock import Owner, acquire, owner, this_process
+from orchestrate.engine.lock import Owner, acquire, owner, terminal, this_process
 from orchestrate.errors import ExitCode, OrchestrateError
 from orchestrate.ports import Clock, Stored
 from orchestrate.spec.frozen import parse_plan
@@ -43,16 +43,7 @@ def person() -> str:
         user = getpass.getuser()
     except (OSError, KeyError, ImportError):  # an id without a name, as in containers
         user = f"uid {os.getuid()}"
-    return f"{user}@{socket.gethostname()} {_terminal() or f'pid {os.getpid()}'}"
-
-
-def _terminal() -> str:
-    for descriptor in (0, 2):
-        try:
-            return os.ttyname(descriptor).removeprefix("/dev/")
-        except OSError:
-            continue
-    return ""
+    return f"{user}@{socket.gethostname()} {terminal() or f'pid {os.getpid()}'}"
 
 
 # ── on the engine's side ─────────────────────────────────────────────────────────────────────────────────────────

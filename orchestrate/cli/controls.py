@@ -130,7 +130,9 @@ def show_reply(session: Session, target: Target, reply: Reply, state: RunState, 
 def _engine_document(engine: Owner | None) -> dict[str, object] | None:
     if engine is None:
         return None
-    return {key: value for key, value in asdict(engine).items() if key in ("pid", "host", "since", "command")}
+    return {
+        key: value for key, value in asdict(engine).items() if key in ("pid", "host", "terminal", "since", "command")
+    }
 
 
 def waiting(state: RunState) -> list[str]:

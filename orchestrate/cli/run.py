@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from orchestrate.app.order import Order
     from orchestrate.app.planning import Planned
     from orchestrate.app.unfinished import Unfinished
+    from orchestrate.engine.lock import Owner
 
 
 def run(
@@ -141,13 +142,16 @@ def _order(
     """Start anew, or go on with the run that is returned. Raises OrchestrateError where the user must say which."""
     from orchestrate.app.order import Order
     from orchestrate.app.unfinished import last_run
+    from orchestrate.engine.lock import owner
     from orchestrate.store.artifacts import StateDir
 
     inputs = hashlib.sha256(f"{planned.loaded.inputs_digest}/{planned.selection}".encode()).hexdigest()
-    unfinished = last_run(StateDir(planned.repository.common_dir))
+    state = StateDir(planned.repository.common_dir)
+    driver = owner(state.engine_lock)  # before looking: what it has ended in between is over then
+    unfinished = last_run(state)
     goes_on = unfinished is not None and yes and not new and unfinished.inputs == inputs
     if unfinished is not None and not goes_on and not new:
-        goes_on = _is_gone_on_with(session, unfinished, moved=unfinished.inputs != inputs, yes=yes)
+        goes_on = _is_gone_on_with(session, unfinished, driver, moved=unfinished.inputs != inputs, yes=yes)
     order = Order(
         loaded=planned.loaded,
         repository=planned.repository,
@@ -160,8 +164,12 @@ def _order(
     return order, unfinished if goes_on else None
 
 
-def _is_gone_on_with(session: Session, unfinished: Unfinished, *, moved: bool, yes: bool) -> bool:
+def _is_gone_on_with(session: Session, unfinished: Unfinished, driver: Owner | None, *, moved: bool, yes: bool) -> bool:
     """Ask whether to go on with the unfinished run or to start another; without a person there, refuse."""
+    from orchestrate.engine.lock import refusal
+
+    if driver is not None:
+        raise refusal(driver)
     since = time.strftime("%Y-%m-%d %H:%M", time.localtime(unfinished.started))
     what = f"run {unfinished.run} of {since} is unfinished{', and its inputs have changed since' if moved else ''}"
     if yes or not session.can_ask:
@@ -188,7 +196,7 @@ def _say_what_is_repeated(session: Session, planned: Planned) -> None:
     if again:
         listed = ", ".join(again[:6]) + (f" and {len(again) - 6} more" if len(again) > 6 else "")
         is_all = len(again) == len(planned.plan.features)
-        way = f"git merge {last.branch}" if is_all else f"orchestrate run --failed --base {last.branch}"
+        way = f"git merge {last.branch}" if is_all else f"orchestrate retry --run {last.run}"
         session.printer.warn(
             f"this repeats {listed}, which run {last.run} has integrated into {last.branch}",
             hint=f"to {'take that over' if is_all else 'go on from there'} instead: {way}",

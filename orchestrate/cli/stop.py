@@ -40,6 +40,10 @@ def stop(
         busy = agents(sent.state, "is ended and its work is kept", "are ended and their work is kept")
         words, way_on = f"stopping run {target.run} now: {busy}", "orchestrate resume"
     else:
-        words = f"stopping run {target.run}: {agents(sent.state, 'finishes', 'finish')}, then it ends"
-        way_on = "orchestrate stop --now"
+        is_busy = sent.state.in_flight() > 0
+        end = f"{agents(sent.state, 'finishes', 'finish')}, then it ends" if is_busy else "nothing runs, it ends now"
+        words, way_on = (
+            f"stopping run {target.run}: {end}",
+            "orchestrate stop --now" if is_busy else "orchestrate resume",
+        )
     show_reply(session, target, Reply("stop", words, sent.number, next=way_on), sent.state, as_json=as_json)

@@ -43,17 +43,28 @@ class Owner:
     run: str
     command: str
     since: float
+    terminal: str = ""
+    """As in `pts/3`; empty where there is none."""
 
     def __str__(self) -> str:
         if not self.pid:
             return "another engine"
-        return f"pid {self.pid} on {self.host} since {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(self.since))}"
+        terminal = f" at {self.terminal}" if self.terminal else ""
+        return f"pid {self.pid} on {self.host}{terminal} since {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(self.since))}"
 
 
 def this_process(*, run: str, command: str, since: float) -> Owner:
     """Ourselves as an owner."""
     pid = os.getpid()
-    return Owner(pid, start_time(pid), boot_id(), socket.gethostname(), run, command, since)
+    return Owner(pid, start_time(pid), boot_id(), socket.gethostname(), run, command, since, terminal())
+
+
+def terminal() -> str:
+    """The terminal that this process is used from, as in `pts/3`; empty where there is none."""
+    for descriptor in (0, 2):
+        with contextlib.suppress(OSError):
+            return os.ttyname(descriptor).removeprefix("/dev/")
+    return ""
 
 
 class Held:
@@ -110,7 +121,7 @@ def acquire(path: Path, owner: Owner, *, flock: Flock = fcntl.flock) -> Held:
             os.close(fd)
             raise _unlockable(path, error) from error
         os.close(fd)
-    raise _refusal(_read(path))
+    raise refusal(_read(path))
 
 
 def owner(path: Path, *, flock: Flock = fcntl.flock) -> Owner | None:
@@ -157,12 +168,13 @@ def _read(path: Path) -> Owner:
     return _NOBODY
 
 
-def _refusal(other: Owner) -> OrchestrateError:
+def refusal(other: Owner) -> OrchestrateError:
+    """What is said to who comes second."""
     what = f"run {other.run} is being driven by" if other.run else "this repository is in use:"
     if not other.run and other.command:
         what = f"`{other.command}` is at work on this repository:"
-    stop = f"; to stop it: kill -INT {other.pid}" if other.pid and other.host == socket.gethostname() else ""
-    return OrchestrateError(f"{what} {other}", hint=f"watch it: orchestrate status{stop}")
+    steer = "   let it wait: orchestrate pause   end it: orchestrate stop" if other.run else ""
+    return OrchestrateError(f"{what} {other}", hint=f"watch it: orchestrate status{steer}")
 
 
 def _unlockable(path: Path, error: OSError) -> OrchestrateError:
