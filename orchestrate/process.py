@@ -1,7 +1,7 @@
-"""The one door to child processes: run one to its end (run_command), or start and later end a whole tree (Tree).
+"""Short commands of ours (git, `agent --version`), run to their end; and who a process is: its tag, its identity.
 
-Invariant: every process started through a Tree carries its tag in the environment, so that what left the process
-group (daemons, setsid children of an agent's shell tool) is still found and ended.
+Commands that are not ours (agents, setup, checks) run under a supervisor: see supervise/door.py. Invariant: each of their
+processes carries its effect's id in the environment from its start, so that it can be told whose it is.
 """
 
 from __future__ import annotations
@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -157,90 +156,7 @@ def run_attached(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> i
         signal.signal(signal.SIGINT, ours)
 
 
-# ── trees ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(slots=True)
-class Tree:
-    """A child with everything it may start, led until nothing of it is alive."""
-
-    child: asyncio.subprocess.Process
-    tag: str
-    before: frozenset[str] = field(default_factory=frozenset)
-    """Process ids that existed at the start: cannot be ours."""
-
-    async def end(self, *, soft: Sequence[tuple[signal.Signals, float]] = ((signal.SIGTERM, 5.0),)) -> None:
-        """Walk the ladder (signal, seconds of grace)…, then SIGKILL; then sweep up what left the group."""
-        for sig, grace_s in soft:
-            if self.child.returncode is not None:
-                break
-            signal_group(self.child.pid, sig)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(grace_s):
-                    await self._exited()
-        signal_group(self.child.pid, signal.SIGKILL)
-        sweep(self.tag)
-        await self.child.wait()
-
-    async def _exited(self) -> None:
-        """The child itself is gone. (`wait()` alone would also wait for anyone who still holds its pipes.)"""
-        pause_s = 0.005
-        while self.child.returncode is None and is_alive(self.child.pid):
-            await asyncio.sleep(pause_s)
-            pause_s = min(0.1, pause_s * 2)
-
-    def sweep_rest(self) -> int:
-        """After a normal end: kill what stayed behind. Returns how many there were. Cheap: looks at newer processes only."""
-        signal_group(self.child.pid, signal.SIGKILL)
-        return sweep(self.tag, before=self.before)
-
-
-async def start_tree(
-    argv: Sequence[str],
-    *,
-    cwd: Path,
-    env: Mapping[str, str],
-    tag: str,
-    stdin: int = subprocess.DEVNULL,
-    stdout: int = subprocess.PIPE,
-    stderr: int = subprocess.PIPE,
-) -> Tree:
-    """Start argv in a session of its own, tagged, and (on Linux) tied to the life of this process.
-
-    Call from the main thread: the tie is to the thread that forks. Raises OSError when it cannot be started. Cancelled
-    meanwhile, it ends what it has started.
-    """
-    before = _pids()
-    spawning = asyncio.ensure_future(
-        asyncio.create_subprocess_exec(
-            *_leash(),
-            *argv,
-            cwd=cwd,
-            env={**env, TAG: tag},
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            start_new_session=True,
-            limit=LINE_LIMIT,
-        )
-    )
-    try:
-        return Tree(await asyncio.shield(spawning), tag, before)
-    except asyncio.CancelledError:
-        # The process may exist already, and nobody but us knows of it.
-        with contextlib.suppress(OSError):
-            await Tree(await spawning, tag, before).end(soft=())
-        raise
-
-
-@cache
-def _leash() -> tuple[str, ...]:
-    """Command prefix under which a child dies with us; empty where the system has none.
-
-    https://man7.org/linux/man-pages/man1/setpriv.1.html
-    """
-    setpriv = shutil.which("setpriv") if _IS_LINUX else None
-    return (setpriv, "--pdeathsig", "KILL", "--") if setpriv else ()
+# ── the tag ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def signal_group(pid: int, sig: signal.Signals) -> None:
@@ -249,14 +165,15 @@ def signal_group(pid: int, sig: signal.Signals) -> None:
         os.killpg(pid, sig)
 
 
-def sweep(tag: str, *, before: frozenset[str] = frozenset()) -> int:
-    """SIGKILL every process whose environment carries the tag (or one it is a dotted prefix of), until there is none.
+def sweep(*tags: str) -> int:
+    """SIGKILL every process whose environment carries one of the tags (or one that it is a dotted prefix of), until there
+    is none. A second line: what wiped its environment is not found.
 
     Returns how many were killed. Bounded: gives up after ten rounds, as a fork bomb could keep us here for ever.
     """
     killed: set[int] = set()
     for _ in range(10):
-        bearers = [pid for pid in tagged(tag, before=before) if pid != os.getpid()]
+        bearers = [pid for pid in tagged(*tags) if pid != os.getpid()]
         if not bearers:
             break
         for pid in bearers:
@@ -267,43 +184,45 @@ def sweep(tag: str, *, before: frozenset[str] = frozenset()) -> int:
     return len(killed)
 
 
-def tagged(tag: str, *, before: frozenset[str] = frozenset()) -> list[int]:
-    """Ids of living processes that carry the tag or one below it (`run.feature` covers `run.feature.1.3`)."""
-    exact = f"{TAG}={tag}".encode()
+def tagged(*tags: str) -> list[int]:
+    """Ids of living processes that carry one of the tags or one below it (`run.feature` covers `run.feature.1.3`)."""
     if not _IS_LINUX:
-        return _tagged_portably(tag)
+        return _tagged_portably(tags)
     found = []
-    for name in _pids() - before:
+    for name in _pids():
         try:
             with open(f"/proc/{name}/environ", "rb", buffering=0) as f:
                 variables = f.read(1 << 20)
         except OSError:
             continue
-        pid, at = int(name), variables.find(exact)
-        while at >= 0:
-            after = variables[at + len(exact) : at + len(exact) + 1]
-            if (at == 0 or variables[at - 1] == 0) and after in (b"\0", b".", b"") and is_alive(pid):
-                found.append(pid)
-                break
-            at = variables.find(exact, at + 1)
+        if _bears(variables, tags) and is_alive(int(name)):
+            found.append(int(name))
     return found
 
 
-def _tagged_portably(tag: str) -> list[int]:
+def _bears(variables: bytes, tags: Sequence[str]) -> bool:
+    """variables: as in /proc/PID/environ."""
+    name = f"{TAG}=".encode()
+    if name not in variables:
+        return False
+    values = [v.removeprefix(name).decode("utf-8", "replace") for v in variables.split(b"\0") if v.startswith(name)]
+    return any(value == tag or value.startswith(f"{tag}.") for value in values for tag in tags)
+
+
+def _tagged_portably(tags: Sequence[str]) -> list[int]:
     import psutil
 
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             value = process.environ().get(TAG, "")
-            if (value == tag or value.startswith(f"{tag}.")) and process.status() != psutil.STATUS_ZOMBIE:
+            if process.status() != psutil.STATUS_ZOMBIE and _bears(f"{TAG}={value}".encode(), tags):
                 found.append(process.pid)
     return found
 
 
-def _pids() -> frozenset[str]:
-    """As /proc names them: nearly all are known, and need not be made numbers."""
-    return frozenset(filter(str.isdigit, os.listdir("/proc"))) if _IS_LINUX else frozenset()
+def _pids() -> Iterator[str]:
+    return filter(str.isdigit, os.listdir("/proc"))
 
 
 # ── identity ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -110,12 +110,11 @@ class Redactor:
             at = end
         return "".join((*parts, text[at:])) if parts else text
 
-    def scrub(self, data: bytes) -> bytes:
-        """Raw output without known values: an agent's transcript, which is to stay what it was otherwise."""
-        for form in self._bytes:
-            if form in data:
-                data = data.replace(form, b"[REDACTED:value]")
-        return data
+    @property
+    def known(self) -> tuple[bytes, ...]:
+        """The known values in all their forms, longest first: what raw output must not hold, such as an agent's
+        transcript, which is to stay what it was otherwise."""
+        return self._bytes
 
     def safe_end(self, text: str) -> int:
         """How much of text, of which more will come, can be redacted now: no secret goes on behind it.

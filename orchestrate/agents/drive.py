@@ -1,9 +1,10 @@
 """Leads one agent process from its start to its end: prompt in, lines out, deadlines, and the ladder that ends it.
 
-Theory of operation. Everything happens in call-backs of the loop (output is there, a tick has passed); the coroutine
-only waits for the end. So there is no task and no thread an agent, a cancellation cannot tear anything apart, and the
-figures of an agent that is being ended are still read. Invariant: when drive() returns, or raises, nothing of the
-process tree is alive, and what the agent said until then has been judged.
+Theory of operation. The agent runs under a supervisor, which writes its output to the artifacts before we see it.
+Everything here happens in call-backs of the loop (output is there, a tick has passed); the coroutine only waits for the
+end. So there is no task and no thread an agent, a cancellation cannot tear anything apart, and the figures of an agent
+that is being ended are still read. Invariant: when drive() returns, or raises, nothing of the process tree is alive, and
+what the agent said until then has been judged.
 """
 
 from __future__ import annotations
@@ -12,20 +13,22 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrate.core.events import Tokens
-from orchestrate.process import Tree, signal_group, start_tree, sweep
+from orchestrate.supervise.door import Command, Supervised, start
+from orchestrate.supervise.record import Record, lock_path, record_path
 
 from .codec import AgentRequest, Codec, EndedByUs, Ending, ExitInfo, SpawnPlan
-from .pipes import CHUNK, CappedFile, LineSplitter, PipeWriter
+from .pipes import CHUNK, LineSplitter, PipeWriter
 from .transcript import Transcript
 
 STDERR_TAIL = 8 * 1024
 """Bytes of stderr that an end is judged by."""
-ERROR_LINE_LIMIT = 1024 * 1024
-"""Bytes; a longer line of stderr is not kept."""
+OUT_OF_MEMORY = "the system ran out of memory and ended the agent"
+SUSPENDED_S = 5.0
+"""So late a tick, and we were stopped or the machine asleep: the agent is given the time back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class Patience:
 
     stall_s: for any output; tool_s: for any output while a tool runs (an agent's longest tool, and a minute).
     interrupt_s, sigint_s, sigterm_s: grace after each step of the ladder. linger_s: for the exit after the last word.
-    drain_s: for output after the exit, where a child that was left behind still holds the pipe.
+    backstop_s: what the supervisor adds to all that before it ends the agent itself, as we seem to hang.
     """
 
     stall_s: float = 330.0
@@ -43,7 +46,7 @@ class Patience:
     sigint_s: float = 8.0
     sigterm_s: float = 5.0
     linger_s: float = 30.0
-    drain_s: float = 1.0
+    backstop_s: float = 15.0
     tick_s: float = 0.25
     progress_s: float = 1.0
 
@@ -68,6 +71,8 @@ class Driven:
     survivors: int = 0
     """Processes that outlived the agent and were ended."""
     problem: str = ""
+    oom: bool = False
+    """The system ended it for want of memory."""
 
 
 async def drive(
@@ -80,20 +85,36 @@ async def drive(
     timeout_s: float,
     patience: Patience,
     on_progress: Callable[[Progress], None],
-    scrub: Callable[[bytes], bytes],
+    secrets: tuple[bytes, ...] = (),
+    namespaces: bool = True,
 ) -> Driven:
-    """Run the agent to its end. output, errors: files for its stdout and stderr, passed through `scrub`.
+    """Run the agent to its end. output, errors: files for its stdout and stderr, without the `secrets`; the attempt's
+    lock and the record of how it ended lie beside them. namespaces: give it a PID namespace where that is possible.
 
     Cancelling means: stop. The ladder is walked, and Driven says `interrupted`; CancelledError is not raised any more.
     Raises OSError when it cannot be started, CancelledError only when cancelled before it was.
     """
     plan = codec.spawn_plan(request)
-    run = _Run(codec, plan, patience, timeout_s, on_progress, scrub, CappedFile(output), CappedFile(errors))
+    p = patience
+    command = Command(
+        plan.argv,
+        cwd=Path(request.cwd),
+        env={**plan.env, **request.environment},
+        tag=tag,
+        lock=lock_path(output),
+        record=record_path(output),
+        output=output,
+        errors=errors,
+        secrets=secrets,
+        wall_s=timeout_s + p.interrupt_s + p.sigint_s + p.sigterm_s + p.backstop_s,
+        grace_s=p.sigterm_s,
+        namespaces=namespaces,
+    )
+    run = _Run(codec, plan, patience, timeout_s, on_progress)
     try:
-        await run.start(request, tag)
+        await run.start(command)
     except BaseException:
         run.close()
-        sweep(tag)
         raise
     while not run.over.done():
         try:
@@ -111,51 +132,38 @@ class _Run:
         patience: Patience,
         timeout_s: float,
         on_progress: Callable[[Progress], None],
-        scrub: Callable[[bytes], bytes],
-        output: CappedFile,
-        errors: CappedFile,
     ) -> None:
-        self.codec, self.plan, self.patience, self.scrub = codec, plan, patience, scrub
-        self.on_progress, self.output, self.errors = on_progress, output, errors
+        self.codec, self.plan, self.patience = codec, plan, patience
+        self.on_progress = on_progress
         self.loop = asyncio.get_running_loop()
         self.over: asyncio.Future[None] = self.loop.create_future()
         self.transcript = Transcript()
         self.lines = LineSplitter()
-        self.error_lines = LineSplitter(ERROR_LINE_LIMIT)
         self.stderr_tail = b""
-        self.tree: Tree | None = None
+        self.child: Supervised | None = None
+        self.record: Record | None = None
         self.stdin: PipeWriter | None = None
         self.out_fd = self.err_fd = -1
         self.timer: asyncio.TimerHandle | None = None
-        self.started_at = self.last_output_at = self.shown_at = self.loop.time()
+        self.started_at = self.last_output_at = self.shown_at = self.ticked_at = self.loop.time()
         self.deadline = self.started_at + timeout_s
-        self.exited_at: float | None = None
         self.shown_action = ""
         self.seen = self.shown_events = 0
         self.ended_by_us: EndedByUs = ""
         self.steps: list[tuple[Callable[[], None], float]] = []
         """What is left of the ladder: a step, and the seconds of grace after it."""
         self.next_step_at = float("inf")
-        self.quick_s = 0.001
+        self.is_ending = False
 
     # ── start and finish ─────────────────────────────────────────────────────────────────────────────────────────
 
-    async def start(self, request: AgentRequest, tag: str) -> None:
-        self.output.write(b"")  # the log refers to it, also when the agent says nothing
+    async def start(self, command: Command) -> None:
         theirs_in, ours_in = os.pipe()
         self.out_fd, theirs_out = os.pipe()
         self.err_fd, theirs_err = os.pipe()
         self.stdin = PipeWriter(ours_in)
         try:
-            self.tree = await start_tree(
-                self.plan.argv,
-                cwd=Path(request.cwd),
-                env={**self.plan.env, **request.environment},
-                tag=tag,
-                stdin=theirs_in,
-                stdout=theirs_out,
-                stderr=theirs_err,
-            )
+            self.child = await start(command, stdin=theirs_in, stdout=theirs_out, stderr=theirs_err)
         finally:
             for fd in (theirs_in, theirs_out, theirs_err):
                 os.close(fd)
@@ -165,23 +173,27 @@ class _Run:
         self.stdin.write(self.plan.stdin)
         if not self.plan.keep_stdin_open:
             self.stdin.close_when_flushed()
+        self.child.ended.add_done_callback(self._on_end)
+        now = self.loop.time()
+        self.deadline += now - self.started_at
+        self.started_at = self.last_output_at = self.ticked_at = now
         self.timer = self.loop.call_later(self.patience.tick_s, self._tick)
 
     def finish(self) -> Driven:
-        """Nothing will come any more: end what was left behind, judge."""
-        assert self.tree is not None
-        ended_at = self.loop.time()
-        left_behind = sweep(self.tree.tag) if self.next_step_at < float("inf") else self.tree.sweep_rest()
-        exit_code = self.tree.child.returncode or 0
+        """Nothing will come any more: judge."""
+        assert self.record is not None
+        record, measured_s = self.record, self.loop.time() - self.started_at
         self._take(self.lines.rest())
-        if self.lines.dropped:
-            self.output.write(b'\n{"type":"orchestrate","left_out_lines":%d}\n' % self.lines.dropped)
-        self._take_errors(self.error_lines.rest())
         self.close()
+        if record.how == "timeout" and not self.ended_by_us:
+            self.ended_by_us = "timeout"
+        exit_code = record.exit_code or 0
         tail = self.stderr_tail.decode("utf-8", "replace")
         ending = self.codec.classify(self.transcript, ExitInfo(exit_code, tail, self.ended_by_us))
-        problem = self.output.problem or self.errors.problem
-        return Driven(ending, exit_code, ended_at - self.started_at, left_behind, problem)
+        if is_oom := record.oom and ending.end == "killed":
+            ending = replace(ending, why=OUT_OF_MEMORY)
+        took_s = record.duration_s or measured_s
+        return Driven(ending, exit_code, took_s, record.survivors, record.problem, is_oom)
 
     def close(self) -> None:
         if self.timer is not None:
@@ -190,8 +202,15 @@ class _Run:
             self.stdin.close()
         self._close_out()
         self._close_err()
-        self.output.close()
-        self.errors.close()
+
+    def _on_end(self, ended: asyncio.Future[Record]) -> None:
+        self.record = ended.result()
+        self._look()
+
+    def _look(self) -> None:
+        """It is over when the tree is dead and its last words are read."""
+        if self.record is not None and self.out_fd < 0 and self.err_fd < 0 and not self.over.done():
+            self.over.set_result(None)
 
     # ── output ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -202,17 +221,14 @@ class _Run:
             return
         if not chunk:
             self._close_out()
-            self._look_soon()
+            self._look()
             return
         self.last_output_at = self.loop.time()
         self._take(self.lines.feed(chunk))
         self._show()
 
     def _take(self, block: bytes) -> None:
-        """Whole lines: into the file first, then into the transcript."""
-        if not block:
-            return
-        self.output.write(self.scrub(block))
+        """Whole lines, which are in the file already."""
         for line in block.split(b"\n"):
             if line:
                 for event in self.codec.decode(line):
@@ -228,13 +244,9 @@ class _Run:
             return
         if not chunk:
             self._close_err()
+            self._look()
             return
-        self._take_errors(self.error_lines.feed(chunk))
         self.stderr_tail = (self.stderr_tail + chunk)[-STDERR_TAIL:]
-
-    def _take_errors(self, block: bytes) -> None:
-        if block:
-            self.errors.write(self.scrub(block))
 
     def _close_out(self) -> None:
         if self.out_fd >= 0:
@@ -262,38 +274,26 @@ class _Run:
 
     # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _look_soon(self) -> None:
-        """Its output has ended: the exit is near, and not announced to us."""
-        if self.timer is not None:
-            self.timer.cancel()
-        self.timer = self.loop.call_later(self.quick_s, self._tick)
-        self.quick_s = min(self.patience.tick_s, self.quick_s * 2)
-
     def _tick(self) -> None:
         if self.over.done():
             return
         now = self.loop.time()
+        gap_s = now - self.ticked_at - self.patience.tick_s
+        self.ticked_at = now
+        if gap_s > SUSPENDED_S:
+            self._give_back(gap_s)
         self._show()
-        if self._has_exited(now):
-            self.over.set_result(None)
-            return
         if now >= self.next_step_at:
             self._next_step()
-        elif self.next_step_at == float("inf"):
+        elif not self.is_ending:
             self._check_deadlines(now)
-        if self.out_fd < 0:
-            self._look_soon()
-        else:
-            self.timer = self.loop.call_later(self.patience.tick_s, self._tick)
+        self.timer = self.loop.call_later(self.patience.tick_s, self._tick)
 
-    def _has_exited(self, now: float) -> bool:
-        """The process is gone and its last words are read, or will not come."""
-        assert self.tree is not None
-        if self.tree.child.returncode is None:
-            return False
-        if self.exited_at is None:
-            self.exited_at = now
-        return (self.out_fd < 0 and self.err_fd < 0) or now - self.exited_at >= self.patience.drain_s
+    def _give_back(self, gap_s: float) -> None:
+        """The time in which we could not have heard the agent, nor it perhaps have spoken."""
+        self.deadline += gap_s
+        self.last_output_at += gap_s
+        self.next_step_at += gap_s
 
     def _check_deadlines(self, now: float) -> None:
         t, p = self.transcript, self.patience
@@ -310,8 +310,9 @@ class _Run:
 
     def stop(self, why: EndedByUs) -> None:
         """Begin to end the agent. A second request changes nothing: every step has its time already."""
-        if self.next_step_at < float("inf") or self.over.done():
+        if self.is_ending or self.over.done():
             return
+        self.is_ending = True
         self.ended_by_us = why
         self.steps = [
             (lambda: self._signal(signal.SIGINT), self.patience.sigint_s),
@@ -322,7 +323,7 @@ class _Run:
         self._next_step()
 
     def _next_step(self) -> None:
-        step, grace_s = self.steps.pop(0) if self.steps else (self._kill, self.patience.tick_s)
+        step, grace_s = self.steps.pop(0) if self.steps else (self._kill, float("inf"))
         self.next_step_at = self.loop.time() + grace_s
         step()
 
@@ -332,8 +333,9 @@ class _Run:
         self.stdin.close_when_flushed()
 
     def _signal(self, sig: signal.Signals) -> None:
-        assert self.tree is not None
-        signal_group(self.tree.child.pid, sig)
+        assert self.child is not None
+        self.child.signal(sig)
 
     def _kill(self) -> None:
-        self._signal(signal.SIGKILL)
+        assert self.child is not None
+        self.child.kill()

@@ -28,7 +28,7 @@ from . import claude
 from .codec import AgentRequest, Codec, Ending
 from .drive import Driven, Progress, drive
 from .environment import allowed
-from .salvage import salvage_ending
+from .salvage import salvage
 from .scripted_codec import ScriptedCodec
 from .settings import AgentSettings
 
@@ -81,7 +81,8 @@ class AgentPerformer:
                 timeout_s=effect.timeout_s,
                 patience=self._settings.patience,
                 on_progress=lambda progress: emit(self._progressed(effect, progress)),
-                scrub=self._redactor.scrub,
+                secrets=self._redactor.known,
+                namespaces=self._settings.namespaces,
             )
         except WorktreeGoneError as gone:
             emit(self._finished(effect, Ending("crashed", gone.message), started))
@@ -101,10 +102,16 @@ class AgentPerformer:
         effect = next(e for e in effects_of(key.run, started) if isinstance(e, RunAgent))
         codec = self._codec(self._features[key.feature])
         output = self._artifact(effect, "jsonl")
+        salvaged = salvage(codec, output, self._artifact(effect, "stderr"))
         last_word = output.stat().st_mtime if output.exists() else started.at
-        finished = self._finished(effect, salvage_ending(codec, output), started.at)
-        artifact = str(output) if output.exists() else ""
-        return replace(finished, duration_s=max(0.0, last_word - started.at), artifact=artifact)
+        finished = self._finished(effect, salvaged.ending, started.at)
+        return replace(
+            finished,
+            exit_code=salvaged.exit_code,
+            duration_s=max(0.0, last_word - started.at) if salvaged.duration_s is None else salvaged.duration_s,
+            artifact=str(output) if output.exists() else "",
+            oom=salvaged.oom,
+        )
 
     # ── the request ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -215,6 +222,7 @@ class AgentPerformer:
             session_lost=ending.session_lost,
             model=ending.model,
             artifact=str(self._artifact(effect, "jsonl")) if driven and not driven.problem else "",
+            oom=driven.oom if driven else False,
         )
 
 

@@ -1,4 +1,4 @@
-"""Bytes of a child on their way: lines out of chunks, output into a bounded file, input into a pipe that may be full.
+"""Bytes of a child on their way: lines out of chunks, input into a pipe that may be full.
 
 Invariant: memory is bounded by one line of at most LINE_LIMIT bytes, and nothing here ever waits.
 """
@@ -6,16 +6,12 @@ Invariant: memory is bounded by one line of at most LINE_LIMIT bytes, and nothin
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-from pathlib import Path
 
 from orchestrate.process import LINE_LIMIT
 
 CHUNK = 256 * 1024
 """Bytes read at once; a pipe holds 64 KiB, or more where it was enlarged."""
-FILE_LIMIT = 64 * 1024 * 1024
-"""Bytes kept of one output: the first half, and the last part of the rest."""
 
 
 class LineSplitter:
@@ -59,98 +55,6 @@ class LineSplitter:
         if self._held > self._limit:
             self._parts, self._held, self._skipping = [], 0, True
             self.dropped += 1
-
-
-class CappedFile:
-    """A file that only its owner may read, with the head and the tail of what is written to it. It is made by the first
-    write, which may be empty: most agents have nothing to say on stderr.
-
-    Past half the limit, output goes round in two part files of a quarter each; close() appends what they hold. A disk
-    that is full, or any other fault of the file, ends the writing and nothing else; `problem` says so.
-    """
-
-    def __init__(self, path: Path, limit: int = FILE_LIMIT) -> None:
-        self.path = path
-        self.problem = ""
-        self._limit = limit
-        self._size = 0
-        self._written = 0
-        self._fd = -1
-        self._parts = (path.with_name(f"{path.name}.part0"), path.with_name(f"{path.name}.part1"))
-        self._part = -1
-        self._is_made = False
-
-    def write(self, data: bytes) -> None:
-        self._written += len(data)
-        view = memoryview(data)
-        try:
-            if not self._is_made:
-                self._make()
-            while view and self._fd >= 0:
-                room = (self._limit // 2 if self._part < 0 else self._limit // 4) - self._size
-                if room <= 0:
-                    self._turn()
-                    continue
-                _write_all(self._fd, view[:room])
-                self._size += min(room, len(view))
-                view = view[room:]
-        except OSError as error:
-            self._fail(error)
-
-    def close(self) -> None:
-        if self._fd < 0:
-            return
-        try:
-            os.close(self._fd)
-            self._fd = -1
-            if self._part >= 0:
-                self._join()
-        except OSError as error:
-            self._fail(error)
-
-    def _make(self) -> None:
-        self._is_made = True
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._fd = _open(self.path)
-
-    def _turn(self) -> None:
-        """Go on in the other part file, from its start."""
-        os.close(self._fd)
-        self._fd = -1
-        self._part += 1
-        self._fd = _open(self._parts[self._part % 2])
-        self._size = 0
-
-    def _join(self) -> None:
-        """Head, a line that says what is missing, then the parts, older first."""
-        order = [self._parts[(self._part + 1) % 2], self._parts[self._part % 2]]
-        parts = [part for part in order if part.exists()]
-        kept = sum(part.stat().st_size for part in parts) + self.path.stat().st_size
-        with open(self.path, "ab") as whole:
-            if missing := self._written - kept:
-                whole.write(b'\n{"type":"orchestrate","left_out_bytes":%d}\n' % missing)
-            for part in parts:
-                with open(part, "rb") as source:
-                    while block := source.read(1 << 20):
-                        whole.write(block)
-                part.unlink()
-
-    def _fail(self, error: OSError) -> None:
-        self.problem = f"{self.path}: {error.strerror or error}"
-        if self._fd >= 0:
-            with contextlib.suppress(OSError):
-                os.close(self._fd)
-        self._fd = -1
-
-
-def _open(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
-
-
-def _write_all(fd: int, view: memoryview) -> None:
-    """A full disk may take a part without complaint; the rest then says why."""
-    while view:
-        view = view[os.write(fd, view) :]
 
 
 class PipeWriter:

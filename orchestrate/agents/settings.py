@@ -33,7 +33,7 @@ class ScriptedSettings:
 class AgentSettings:
     """worktrees, artifacts: absolute directories. template: the user's prompt template, a file or a directory.
 
-    max_turns: of one invocation, None: no limit of ours.
+    max_turns: of one invocation, None: no limit of ours. namespaces: give each agent a PID namespace where possible.
     """
 
     worktrees: Path
@@ -43,3 +43,4 @@ class AgentSettings:
     template: Path | None = None
     max_turns: int | None = None
     patience: Patience = field(default_factory=Patience)
+    namespaces: bool = True

@@ -1,6 +1,6 @@
-"""How an engine begins and is stopped: orphans of dead engines, and signals.
+"""How an engine is stopped: by signals.
 
-Invariant: nothing that a dead engine of this repository started is alive when the first effect of a new one begins.
+Invariant: when the shell's prompt is back, nothing is alive that the engine started, however it was stopped.
 """
 
 from __future__ import annotations
@@ -8,21 +8,17 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from orchestrate import process
 from orchestrate.core.events import Event, StopRequested
 from orchestrate.ports import Clock
+from orchestrate.supervise.door import end_all
 
-
-def end_orphans(runs: Iterable[str]) -> int:
-    """End every process that an earlier engine of these runs left alive. Call while holding the engine lock.
-
-    Returns how many there were.
-    """
-    return sum(process.sweep(run) for run in runs)
+LAST_S = 2.0
+"""For the supervisors, seconds, when there is no time for anything else."""
 
 
 @dataclass(slots=True)
@@ -60,6 +56,7 @@ def stop_on_signals(
             say("ending the running agents; their work is kept and `orchestrate run --resume` goes on with it")
             tell(StopRequested(clock.now(), "cancel", by))
         else:
+            end_all(LAST_S)
             process.sweep(run)
             with suppress(Exception):  # whatever it is, it must not keep us here
                 last_words()

@@ -1,7 +1,7 @@
 """Run one shell command of the user's to its end and say how it went.
 
-Invariant: when run_check returns or is cancelled, nothing that the command started is alive any more (but for daemons
-that wiped their environment), and no command can keep us waiting by holding its output open.
+Invariant: when run_check returns or is cancelled, nothing that the command started is alive any more, and no command can
+keep us waiting by holding its output open.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from pathlib import Path
 
 from orchestrate.core.events import CheckResult
 from orchestrate.core.plan import Command
-from orchestrate.process import Tree, start_tree
 from orchestrate.redact import Redactor
+from orchestrate.supervise.door import Command as Supervision
+from orchestrate.supervise.door import Supervised, start
+from orchestrate.supervise.record import lock_path, record_path
 
 from .output import Output
 
@@ -26,20 +28,25 @@ GRACE_S = 3.0
 """Between SIGTERM and SIGKILL, seconds."""
 
 DRAIN_S = 1.0
-"""How long to read on after the shell has ended, seconds: only a daemon without our tag can still hold the pipe."""
+"""How long to read on after the tree has ended, seconds: only somebody outside of it can still hold the pipe."""
+
+BACKSTOP_S = 15.0
+"""What the supervisor adds to the time limit before it ends the command itself, as we seem to hang."""
 
 _CHUNK = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a command runs. tag: what its processes carry. artifact: file for its output. env: the whole environment."""
+    """Where a command runs. tag: what its processes carry. artifact: file for its output. env: the whole environment.
+    namespaces: give it a PID namespace where that is possible."""
 
     cwd: Path
     env: Mapping[str, str]
     tag: str
     artifact: Path
     redactor: Redactor
+    namespaces: bool = True
 
 
 async def run_check(command: Command, place: Place) -> CheckResult:
@@ -71,47 +78,62 @@ async def run_check(command: Command, place: Place) -> CheckResult:
 
 async def _run(command: Command, place: Place, output: Output) -> tuple[int | None, bool]:
     """Exit code and whether its time ran out. Cancelled: the whole tree is ended first."""
+    supervision = Supervision(
+        ["/bin/sh", "-c", command.run],
+        cwd=place.cwd,
+        env=place.env,
+        tag=place.tag,
+        lock=lock_path(place.artifact),
+        record=record_path(place.artifact),
+        wall_s=command.timeout_s + GRACE_S + BACKSTOP_S,
+        grace_s=GRACE_S,
+        namespaces=place.namespaces,
+    )
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
     try:
-        # A pipe of our own: asyncio's would make wait() wait for everyone who holds it.
-        tree = await start_tree(
-            ["/bin/sh", "-c", command.run], cwd=place.cwd, env=place.env, tag=place.tag, stdout=writing, stderr=writing
-        )
+        child = await start(supervision, stdout=writing, stderr=writing)
     except BaseException:
         os.close(reading)
         raise
     finally:
         os.close(writing)
-    ended = _pump(reading, output)
+    drained = _pump(reading, output)
     try:
-        timed_out = await _outlast(tree, command.timeout_s)
-        tree.sweep_rest()
+        timed_out = not await _outlast(child, command.timeout_s)
+        if timed_out:
+            await _end(child)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):
-                await ended
+                await drained
     except BaseException:
-        await _end(tree)
+        while not child.ended.done():
+            try:
+                await _end(child)
+            except asyncio.CancelledError:
+                child.kill()
         raise
     finally:
         asyncio.get_running_loop().remove_reader(reading)
         os.close(reading)
-    return tree.child.returncode, timed_out
+    record = child.ended.result()
+    return record.exit_code, timed_out or record.how == "timeout"
 
 
-async def _outlast(tree: Tree, timeout_s: float) -> bool:
-    """Wait for the shell; True when its time ran out and it had to be ended."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            await tree.child.wait()
-    except TimeoutError:
-        await _end(tree)
-        return True
-    return False
+async def _outlast(child: Supervised, timeout_s: float) -> bool:
+    """Wait for the end of the command; False when the time was up before."""
+    await asyncio.wait((child.ended,), timeout=timeout_s)
+    return child.ended.done()
 
 
-async def _end(tree: Tree) -> None:
-    await tree.end(soft=((signal.SIGTERM, GRACE_S),))
+async def _end(child: Supervised) -> None:
+    """The ladder: SIGTERM, grace, SIGKILL."""
+    if not child.ended.done():
+        child.signal(signal.SIGTERM)
+        await asyncio.wait((child.ended,), timeout=GRACE_S)
+    if not child.ended.done():
+        child.kill()
+    await asyncio.wait((child.ended,))
 
 
 def _pump(reading: int, output: Output) -> asyncio.Future[None]:

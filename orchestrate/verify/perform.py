@@ -123,6 +123,7 @@ class VerifyPerformer:
             tag=tag,
             artifact=self._settings.artifacts / key.feature / str(key.attempt) / file_name,
             redactor=self._redactor,
+            namespaces=self._settings.namespaces,
         )
 
 

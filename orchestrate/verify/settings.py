@@ -16,9 +16,11 @@ from orchestrate.core.plan import Command
 class VerifySettings:
     """artifacts: directory of one run's files; output lies in `<artifacts>/<feature>/<attempt>/`. setup: commands of the
     project, for the integration worktree. environ: the variables that this program was started with; commands get a
-    chosen few of them. env: variables of the project, for every command."""
+    chosen few of them. env: variables of the project, for every command. namespaces: give each
+    command a PID namespace where possible."""
 
     artifacts: Path
     setup: tuple[Command, ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
     env: tuple[tuple[str, str], ...] = ()
+    namespaces: bool = True

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from orchestrate.agents.environment import allowed
 from orchestrate.agents.perform import scripted_command
 from orchestrate.agents.scripted_codec import ScriptedCodec
 
-IMPATIENT = Patience(stall_s=30.0, tool_s=30.0, linger_s=10.0, drain_s=0.2, tick_s=0.02, progress_s=0.05)
+IMPATIENT = Patience(stall_s=30.0, tool_s=30.0, linger_s=10.0, tick_s=0.02, progress_s=0.05)
 """Soon there when something happens, and patient enough for a busy machine with those who do as they are told."""
 
 BRUTAL = replace(IMPATIENT, interrupt_s=0.2, sigint_s=0.2, sigterm_s=0.2, linger_s=0.2)
@@ -33,7 +32,7 @@ class Stage:
     directory: Path
     patience: Patience = IMPATIENT
     progress: list[Progress] = field(default_factory=list)
-    scrub: Callable[[bytes], bytes] = bytes
+    secrets: tuple[bytes, ...] = ()
     tag: str = field(default_factory=lambda: f"test.{uuid.uuid4().hex}")
 
     @property
@@ -75,7 +74,7 @@ class Stage:
             timeout_s=timeout_s,
             patience=self.patience,
             on_progress=self.progress.append,
-            scrub=self.scrub,
+            secrets=self.secrets,
         )
 
     async def play(self, *steps: Any, timeout_s: float = 20.0, **changes: Any) -> Driven:

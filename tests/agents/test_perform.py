@@ -112,7 +112,8 @@ async def test_a_good_invocation(desk: Desk) -> None:
     assert 0 < done.duration_s < 60
     assert (desk.worktree / "a.py").read_text() == "x"
     assert done.artifact == str(desk.directory / "artifacts/auth/1/agent-1.jsonl")
-    assert os.listdir(Path(done.artifact).parent) == ["agent-1.jsonl"], "it said nothing on stderr"
+    files = sorted(os.listdir(Path(done.artifact).parent))
+    assert files == ["agent-1.exit", "agent-1.jsonl", "attempt.lock"], "it said nothing on stderr"
 
 
 async def test_progress_comes_before_the_end(desk: Desk) -> None:

@@ -69,7 +69,6 @@ class Agent:
             timeout_s=timeout_s,
             patience=patience or Patience(),
             on_progress=self.progress.append,
-            scrub=bytes,
         )
 
 

@@ -18,7 +18,7 @@ import sysconfig
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -246,11 +246,16 @@ class Project:
         return found
 
     def lives(self, pid_file: Path) -> bool:
-        """Whether the process whose id is in that file is alive."""
-        try:
-            return psutil.Process(int(pid_file.read_text())).status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
+        """Whether the process that calls itself by the id in that file is alive: in a PID namespace it has two."""
+        own = pid_file.read_text().strip()
+        for process in psutil.process_iter():
+            with suppress(OSError):
+                status = dict(
+                    line.split(":\t", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines()
+                )
+                if status["NSpid"].split()[-1] == own and not status["State"].startswith("Z"):
+                    return True
+        return False
 
     def branches(self) -> list[str]:
         """Short names of the branches that runs made."""

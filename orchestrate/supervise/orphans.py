@@ -1,0 +1,105 @@
+"""What a dead engine left: the locks of its attempts say who still lives, and who owns them.
+
+Invariant: when end_orphans returns, no supervisor of these runs holds a lock and nothing bears their tags, or it says who does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrate.process import boot_id, is_alive, start_time, sweep
+
+PATIENCE_S = 5.0
+"""For a supervisor that has lost its engine to end its tree."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who signed a lock: a supervisor and its reaper. started: as process.start_time says."""
+
+    boot: str
+    pid: int
+    started: str
+    reaper: int
+    reaper_started: str
+    effect: str
+
+    @property
+    def living(self) -> tuple[int, ...]:
+        """Those of the two that are alive: the same process, on the same start of the machine, and no zombie."""
+        if self.boot != boot_id():
+            return ()
+        pairs = ((self.pid, self.started), (self.reaper, self.reaper_started))
+        return tuple(pid for pid, started in pairs if started and is_alive(pid) and start_time(pid) == started)
+
+
+def is_held(lock: Path) -> bool:
+    """Whether something of the attempt is alive. A lock that is not there is not held."""
+    try:
+        fd = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def load_holder(lock: Path) -> Holder | None:
+    """Who signed the lock last; None where nobody did, or the file is damaged."""
+    try:
+        told = json.loads(lock.read_bytes())
+        return Holder(
+            str(told["boot"]), int(told["pid"]), str(told["started"]),
+            int(told["reaper"]), str(told["reaper_started"]), str(told["effect"]),
+        )  # fmt: skip
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def held_locks(artifacts: Path) -> Iterator[Path]:
+    """Of one run: the locks of those of its attempts of which something is alive."""
+    for lock in artifacts.glob("*/*/attempt.lock"):
+        if is_held(lock):
+            yield lock
+
+
+def end_orphans(runs_dir: Path, runs: Iterable[str], *, patience_s: float = PATIENCE_S) -> int:
+    """End everything that earlier engines of these runs left alive: wait for the supervisors, who are at it; then kill
+    those who are not; then whatever bears the tag of such a run. Call while holding the engine lock.
+
+    Returns how many had to be killed by us.
+    """
+    runs = tuple(runs)
+    held = [lock for run in runs for lock in held_locks(runs_dir / run / "artifacts")]
+    held = _wait(held, patience_s)
+    killed = 0
+    for lock in held:
+        holder = load_holder(lock)
+        for pid in holder.living if holder else ():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+                killed += 1
+    _wait(held, patience_s)
+    return killed + (sweep(*runs) if runs else 0)
+
+
+def _wait(locks: list[Path], limit_s: float) -> list[Path]:
+    """Those that are still held when the limit is up, or nothing is any more."""
+    until = time.monotonic() + limit_s
+    while locks := [lock for lock in locks if is_held(lock)]:
+        if time.monotonic() >= until:
+            break
+        time.sleep(0.02)
+    return locks
