@@ -67,9 +67,9 @@ ROWS = {
 """Events of each format, with their sums where there are any."""
 
 
-def connect(path: Path, query: str) -> sqlite3.Connection:
+def connect(path: Path, query: str, busy_s: float = BUSY_S) -> sqlite3.Connection:
     """query: of an SQLite URI, such as `mode=ro`. No implicit transactions: on Python 3.11 that is isolation_level=None."""
-    return sqlite3.connect(f"{path.absolute().as_uri()}?{query}", uri=True, timeout=BUSY_S, isolation_level=None)
+    return sqlite3.connect(f"{path.absolute().as_uri()}?{query}", uri=True, timeout=busy_s, isolation_level=None)
 
 
 def format_of(db: sqlite3.Connection) -> int | None:

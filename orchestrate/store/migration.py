@@ -33,19 +33,19 @@ class InUse(Exception):
     """Another process has the old log open and might write to it in its own way."""
 
 
-def migrate(path: Path) -> Path | None:
-    """Returns the copy of the old log; None when the log is of the present format by now.
+def migrate(path: Path, busy_s: float = BUSY_S) -> Path | None:
+    """busy_s: how long to wait for others who have it open, seconds. Returns the copy of the old log; None when the log is of the present format by now.
 
     Raises FoundDamage, InUse, sqlite3.Error, OSError: the log is then as it was.
     """
-    with taking_turns(path.parent), contextlib.closing(connect(path, "mode=rw")) as db:
+    with taking_turns(path.parent), contextlib.closing(connect(path, "mode=rw", busy_s)) as db:
         try:
             # Shuts out everybody who has it open, readers too. https://www.sqlite.org/wal.html#noshm
             db.execute("PRAGMA locking_mode = EXCLUSIVE")
             version = format_of(db)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorname == "SQLITE_BUSY":
-                raise InUse(f"another process has it open (waited {BUSY_S:g} s)") from None
+                raise InUse(f"another process has it open (waited {busy_s:g} s)") from None
             raise
         if version != 1:
             return None
