@@ -88,6 +88,7 @@ def run_order(order: Order, follow: Callable[[str, Plan], Follower]) -> Ran:
         failpoint.reach("resume.orphans.before")
         end_orphans(state.runs, log.runs()[-20:])
         failpoint.reach("resume.orphans.after")
+        log.back_up(SystemClock().now())
         return _Session(order, state, log, run, held).drive(follow)
 
 
