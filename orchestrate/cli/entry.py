@@ -88,16 +88,16 @@ def platform_refusal(platform: str) -> OrchestrateError | None:
     )
 
 
-LEAST_DESCRIPTORS = 20
+LEAST_DESCRIPTORS = 24
 """Open at the same time by a command that only looks: its streams, the log, pipes to git."""
 
 
 def descriptor_refusal() -> OrchestrateError | None:
     """Why nothing can be done when too few files may be open at once; None when enough may."""
-    from orchestrate.engine.vitals import descriptors_left, raise_descriptor_limit
+    from orchestrate.engine.vitals import raise_descriptor_limit
 
-    limit, left = raise_descriptor_limit(), descriptors_left()
-    if left is None or left >= LEAST_DESCRIPTORS - 4:
+    limit = raise_descriptor_limit()
+    if limit >= LEAST_DESCRIPTORS:
         return None
     return OrchestrateError(
         f"only {limit} files may be open at once, which is not enough (at least {LEAST_DESCRIPTORS})",

@@ -97,7 +97,7 @@ def descriptors_left() -> int | None:
     return max(0, descriptor_limit() - used)
 
 
-OUR_DESCRIPTORS, AGENT_DESCRIPTORS = 16, 12
+OUR_DESCRIPTORS, AGENT_DESCRIPTORS = 14, 12
 """What an engine has open by itself while one git command runs; and for each agent with its pipes and its supervisor."""
 
 
