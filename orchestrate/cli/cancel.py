@@ -63,10 +63,9 @@ def cancel(
     rest = _left_by(sent.state)
     words = f"cancelled {listed(named) if named else 'everything that had not ended'} in run {target.run}"
     words += _consequences(sent.state, named or tuple(sent.state.cancelled))
-    way_on = "orchestrate status" if sent.by_engine or not rest else "orchestrate resume"
+    is_seen_to = sent.by_engine or (not rest and _conclude(session, target))
+    way_on = "orchestrate status" if is_seen_to else "orchestrate resume"
     reply = Reply("cancel", words, sent.number, named, way_on)
-    if not sent.by_engine and not rest:
-        _conclude(session, target)
     show_reply(session, target, reply, sent.state, as_json=as_json)
     return ExitCode.DONE
 
@@ -107,8 +106,13 @@ def _consequences(state: RunState, features: Collection[str]) -> str:
     return words + (f"; {listed(skipped)} {'is' if len(skipped) == 1 else 'are'} skipped" if skipped else "")
 
 
-def _conclude(session: Session, target: Target) -> None:
-    """Nothing is left to work on and nobody is there to say so: an engine of ours brings the run to its end."""
-    begun = begun_run(target.files, target.run)
-    _, order = build_resumed(session, target.files, begun, None, {}, unpause=True)
-    conclude(session, order)
+def _conclude(session: Session, target: Target) -> bool:
+    """Nothing is left to work on and nobody is there to say so: an engine of ours brings the run to its end, if it can."""
+    try:
+        begun = begun_run(target.files, target.run)
+        _, order = build_resumed(session, target.files, begun, None, {}, unpause=True)
+        conclude(session, order)
+    except OrchestrateError as refusal:
+        session.printer.warn(f"the run could not be brought to its end: {refusal.message}", hint=refusal.hint)
+        return False
+    return True
