@@ -27,6 +27,8 @@ from orchestrate.spec.finding import find_config
 from orchestrate.spec.load import Loaded, load_project, load_settings
 from orchestrate.spec.settings import Settings
 from orchestrate.store.artifacts import StateDir
+from orchestrate.store.backups import newest_good_backup
+from orchestrate.store.log import SqliteEventLog
 
 Verdict = Literal["ok", "note", "missing"]
 """Fine · worth knowing, a run works without it · a run will not work."""
@@ -95,7 +97,9 @@ def _repository(start: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("repository", "missing", refused.message, refused.hint)
     for notice in repository.notices:
         yield Finding("repository", "note", notice)
-    yield _state(StateDir(repository.common_dir))
+    state = StateDir(repository.common_dir)
+    yield _state(state)
+    yield from _log(state)
 
 
 def _state(state: StateDir) -> Finding:
@@ -105,6 +109,20 @@ def _state(state: StateDir) -> Finding:
             "state", "missing", f"{place} cannot be written", f"check its owner: ls -ld {shlex.quote(str(place))}"
         )
     return Finding("state", "ok", f"{state.root}{'' if state.root.exists() else ' (made by the first run)'}")
+
+
+def _log(state: StateDir) -> Iterator[Finding]:
+    """The log of all runs so far, looked through from its first event to its last."""
+    try:
+        with SqliteEventLog(state.log, read_only=True) as log:
+            events, runs = log.verify(), len(log.runs())
+    except OrchestrateError as refused:
+        yield Finding("log", "missing", refused.message, refused.hint)
+        return
+    if events:
+        backup = newest_good_backup(state.log)
+        copied = f"the newest backup holds {backup.events}" if backup else "no backup yet (the next run makes one)"
+        yield Finding("log", "ok", f"{events} events of {runs} run{'s' if runs != 1 else ''}, undamaged; {copied}")
 
 
 def _configuration(start: Path, config: Path | None, environ: Mapping[str, str]) -> tuple[Loaded | None, list[Finding]]:
