@@ -54,6 +54,7 @@ def agent_settings(loaded: Loaded, repository: Repository, artifacts: Path) -> A
         template=Path(s.prompts.template) if s.prompts.template else None,
         max_turns=s.limits.max_turns,
         patience=Patience(stall_s=s.limits.stall_seconds),
+        namespaces=s.containment.pid_namespace == "auto",
     )
 
 

@@ -14,10 +14,10 @@ from orchestrate.agents.perform import AgentPerformer
 from orchestrate.core import effects as fx
 from orchestrate.core.names import AttemptKey
 from orchestrate.core.plan import Plan
-from orchestrate.git.pace import SavingPerformer
 from orchestrate.engine.health import Health
 from orchestrate.engine.shortage import ShortagePerformer
 from orchestrate.engine.vitals import MIB
+from orchestrate.git.pace import SavingPerformer
 from orchestrate.git.perform import GitPerformer
 from orchestrate.git.settings import GitSettings
 from orchestrate.ports import Clock, Performer
@@ -39,8 +39,8 @@ def build_performers(
     artifacts: Path,
     branch_prefix: str,
     worktrees: Path | None,
-) -> tuple[Mapping[type[fx.Effect], Performer], AgentPerformer]:
-    """By kind of effect; the agents' one also apart. worktrees: where those of this run lie already, if there are any."""
+) -> tuple[Mapping[type[fx.Effect], Performer], AgentPerformer, GitPerformer]:
+    """By kind of effect; the agents' and git's also apart. worktrees: where those of this run lie already, if there are any."""
     settings, features = order.loaded.settings, plan.features
     redactor = Redactor({**secret_values(order.environ), **secret_values(dict(settings.env))})
     agents = agent_settings(order.loaded, order.repository, artifacts)
@@ -58,7 +58,7 @@ def build_performers(
         clock=clock, base_of=memory.base_of, run_setup=run_setup, ports_held=memory.ports_held,
     )  # fmt: skip
     verify = VerifyPerformer(
-        VerifySettings(artifacts, settings.setup, order.environ, settings.env), features,
+        VerifySettings(artifacts, settings.setup, order.environ, settings.env, agents.namespaces), features,
         clock=clock, path_of=git.path_of, port_of=git.port_of,
         integration_worktree=git.integration_worktree, redactor=redactor,
     )  # fmt: skip
@@ -80,7 +80,7 @@ def build_performers(
     missing = set(get_args(fx.AnyEffect)) - performers.keys() - {fx.StopWork}
     assert not missing, f"nobody performs {missing}"
     minding = {id(p): ShortagePerformer(p, health, clock) for p in performers.values()}
-    return {kind: minding[id(performer)] for kind, performer in performers.items()}, agent
+    return {kind: minding[id(performer)] for kind, performer in performers.items()}, agent, git
 
 
 def _port_variables(port: int) -> dict[str, str]:
