@@ -24,10 +24,8 @@ def hold(state: RunState, e: ev.PauseRequested) -> None:
 
 
 def release(state: RunState, cause: ev.HoldCause) -> None:
-    """What the pause had ended or parked goes on, unless there is another reason against it."""
+    """What the pause had ended or parked may go on; whether it does, other reasons decide."""
     state.holds.pop(cause, None)
-    if state.stop == "cancel" or state.is_emptied():
-        return
     for stage, fids in state.stages.items():
         for fid in list(fids):
             f, a = state.features[fid], state.attempt(fid)

@@ -109,10 +109,6 @@ class RunState:
         """How many attempts may work at once, of the `most` that the operator allows."""
         return max(min(1, most), most - self.squeezed)
 
-    def is_emptied(self) -> bool:
-        """Whether a pause asks to end what is running."""
-        return any(held.now for held in self.holds.values())
-
     def attempt(self, fid: str) -> Attempt:
         attempt = self.features[fid].attempt
         assert attempt is not None, fid

@@ -171,6 +171,8 @@ class Sim:
         """What each attempt has under way in this engine."""
         self.submitted: set[str] = set()
         self.paused_until = 0.0
+        self.given_up: set[str] = set()
+        """Features that nobody wants any more, as far as they had not ended."""
 
     def run(self) -> RunState:
         """Engine after engine: after a crash, after a stop, after a person has signed in again."""
@@ -272,7 +274,13 @@ class Sim:
         """Before the fold: what is decided now may be decided now."""
         s = self.state
         match event:
+            case ev.CancelRequested(features=features):
+                self.given_up |= {fid for fid in features or s.features if s.features[fid].ended is None}
+            case ev.AttemptEnded(feature=fid, outcome="skipped") | ev.FeatureSkipped(feature=fid):
+                lost = [s.features[d].ended not in (None, "integrated") for d in s.plan.features[fid].depends_on]
+                assert any(lost), f"{fid} is skipped, and stands on good ground"
             case ev.AttemptStarted(feature=fid, parents=parents):
+                assert fid not in self.given_up, f"{fid} was cancelled, and is begun"
                 needs = s.plan.features[fid].depends_on
                 landed = s.plan.start_on == "integrated" or s.features[fid].base_conflict
                 for d in needs:
@@ -286,13 +294,14 @@ class Sim:
                     assert all(s.features[e].ended for e in earlier), f"{fid} started before its wave"
             case ev.InvocationStarted():
                 assert not s.stop and not s.holds and not s.account.refused
-                assert event.feature not in s.cancelled, "an agent was started for what is given up"
+                assert event.feature not in self.given_up, "an agent was started for what is given up"
                 assert self.now >= self.paused_until, "an agent was started during a usage limit"
             case ev.InvocationFinished(end="limit"):
                 soon = event.resets_at if event.resets_at is not None else self.now + 900.0
                 self.paused_until = max(self.paused_until, soon)
             case ev.FeatureReopened(feature=fid):
                 assert any(isinstance(e, ev.RetryRequested) for e in self.log), "nobody asked for it"
+                self.given_up.discard(fid)
                 needs = [s.features[d] for d in s.plan.features[fid].depends_on]
                 assert all(d.ended in (None, "integrated") for d in needs), f"{fid} is opened on lost ground"
             case ev.PublishStarted(feature=fid):
@@ -333,11 +342,13 @@ class Sim:
         assert abs(s.ledger.reserved_usd - reserved) < 1e-9, "reserved money is forgotten"
         if self.policy.max_cost_usd is not None:
             assert s.ledger.spent_usd + s.ledger.reserved_usd <= self.policy.max_cost_usd + 1e-6
-        for f in active:
+        for f in s.features.values():
+            if f.ended is not None:
+                continue
             needs = [s.features[d] for d in s.plan.features[f.id].depends_on]
             assert f.unintegrated == sum(d.ended != "integrated" for d in needs)
             assert f.unverified == sum(not d.head for d in needs)
-            if self._stage(f.id) in INTEGRATING:
+            if f.active and self._stage(f.id) in INTEGRATING:
                 assert f.unintegrated == 0, f"{f.id} is integrated before its dependencies"
 
     def check_rest(self) -> None:
