@@ -49,6 +49,12 @@ def diff(
         raise OrchestrateError(f"feature {fid} has no worktree in this run{problem}", hint="orchestrate status")
     git = build_git(session.start, session.environ)
     head = _newest_work(git, AttemptKey(run, fid, attempt.number), attempt)
+    for commit in (attempt.base, head):
+        if not git.run_now("cat-file", "-e", f"{commit}^{{commit}}", ok=(0, 1, 128)).ok:
+            raise OrchestrateError(
+                f"the commits of attempt {attempt.number} at {fid} are gone: git has no {commit[:10]}",
+                hint=f"orchestrate recover --run {run} lists what is left",
+            )
     out = session.printer.out
     kind = ["--stat", f"--stat-width={out.width}"] if stat else ["--patch", "--binary"]
     made = git.run_now("diff", "--no-color", "--no-ext-diff", "--no-textconv", *kind, attempt.base, head, "--")

@@ -43,15 +43,12 @@ class Pause:
 
 @dataclass(slots=True)
 class Holds:
-    """All pauses of a run, oldest first. Feed it every event in order.
-
-    held_s: seconds in which an engine was there and the run was held, up to the last moment that it was not.
-    """
+    """All pauses of a run, oldest first. Feed it every event in order."""
 
     pauses: list[Pause] = field(default_factory=list)
-    held_s: float = 0.0
     _open: dict[ev.HoldCause, Pause] = field(default_factory=dict)
-    _since: float = 0.0
+    _gaps: list[tuple[float, float]] = field(default_factory=list)
+    """Times without an engine."""
 
     def __bool__(self) -> bool:
         return bool(self._open)
@@ -68,29 +65,27 @@ class Holds:
 
     def fold(self, event: ev.Event, gap: Gap | None) -> None:
         """gap: the time without an engine that the event ends, if it does."""
-        was_held = bool(self._open)
         match event:
             case ev.PauseRequested():
                 self._pause(event)
             case ev.ResumeRequested():
                 self._end(event.cause, event.at, event.by)
             case ev.EngineStarted() if gap is not None:
-                self._restart(gap, event.at)
-                return
-            case ev.RunEnded() if was_held:
-                self.held_s += max(0.0, event.at - self._since)
-                self._since = event.at  # nobody is there to be held
-                return
+                self._gaps.append((gap.since, event.at))
+                for cause in [cause for cause in self._open if cause != "operator"]:
+                    self._end(cause, gap.since, "engine")
             case _:
-                return
-        if was_held and not self._open:
-            self.held_s += max(0.0, event.at - self._since)
-        elif self._open and not was_held:
-            self._since = event.at
+                pass
 
-    def seconds(self, now: float) -> float:
-        """The same up to `now`, at which an engine is there."""
-        return self.held_s + (max(0.0, now - self._since) if self._open else 0.0)
+    def seconds(self, end: float) -> float:
+        """Seconds until `end` (Unix seconds) in which an engine was there and at least one pause held."""
+        held, until = 0.0, 0.0
+        for pause in sorted(self.pauses, key=lambda pause: pause.since):
+            start, stop = max(pause.since, until), min(end if pause.until is None else pause.until, end)
+            if stop > start:
+                dead = sum(max(0.0, min(stop, back) - max(start, gone)) for gone, back in self._gaps)
+                held, until = held + stop - start - dead, stop
+        return max(0.0, held)
 
     def _pause(self, event: ev.PauseRequested) -> None:
         already = self._open.get(event.cause)
@@ -105,13 +100,6 @@ class Holds:
         pause = self._open.pop(cause, None)
         if pause is not None:
             pause.until, pause.ended_by = at, by
-
-    def _restart(self, gap: Gap, at: float) -> None:
-        if self._open:
-            self.held_s += max(0.0, gap.since - self._since)
-        for cause in [cause for cause in self._open if cause != "operator"]:
-            self._end(cause, gap.since, "engine")
-        self._since = at
 
 
 _CAUSES: Mapping[ev.HoldCause, str] = {

@@ -295,7 +295,9 @@ def _tell_step(event: ev.AttemptEvent) -> Line | None:
         case ev.EffectLost(blameless=True):
             return Line(at, feature, _because("no room for its next step", event.why), "begins again then", "caution")
         case ev.EffectLost():
-            return Line(at, feature, _because("a step was lost", event.why), "is begun again, a few times at most", "bad")
+            return Line(
+                at, feature, _because("a step was lost", event.why), "is begun again, a few times at most", "bad"
+            )
         case _:
             return None
 

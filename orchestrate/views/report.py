@@ -60,7 +60,7 @@ def report_of(
         generated_at=_moment(now),
         run=_run(view, is_driven=is_at_work),
         totals=_totals(view, costs.total, costs.lost),
-        time=_time(timeline, view.holds.seconds(seen) if view.ended_at is None else view.holds.held_s),
+        time=_time(timeline, view.holds.seconds(end)),
         plan=_plan(view.plan),
         critical_path=tuple(
             rm.LinkReport(link.feature, _round(link.due), _round(link.start), _round(link.ready), _round(link.waited_s))

@@ -121,8 +121,10 @@ def last_words(view: RunView, feature: FeatureView, now: float, *, is_driven: bo
     match feature.status:
         case "waiting" | "verified" if needs := waits_for(view, feature.id):
             return f"{'waits for' if feature.status == 'verified' else 'needs'} {', '.join(needs)}"
-        case "paused" if attempt is not None:
-            return hold_words(view.holds) or parked_words(attempt)
+        case "waiting" if attempt is not None and attempt.parked:
+            return parked_words(attempt)
+        case "paused":
+            return hold_words(view.holds)
         case "ready" | "verified" if view.holds and _is_stopped(view, feature):
             return hold_words(view.holds)
         case "ready" if is_driven and (away := account_words(view.account, now)):

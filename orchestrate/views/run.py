@@ -18,14 +18,14 @@ from orchestrate.views.controls import Holds, Request
 from orchestrate.views.presence import Gap, Presence, is_from_elsewhere
 
 Status = Literal[
-    "waiting",  # for its dependencies
+    "waiting",  # for its dependencies, or parked
     "ready",  # may start: waits for a slot, or for the time of its next try
     "preparing",
     "working",
     "checking",
     "verified",  # passed its checks; waits for its turn to be merged
     "merging",
-    "paused",  # has begun and stands still with its work kept: parked, or the run is held
+    "paused",  # has begun, and stands still as the run is held
     "integrated",
     "failed",
     "no_changes",
@@ -378,8 +378,10 @@ def _settle_status(view: RunView, feature: FeatureView, at: float) -> None:
     if attempt is None or stage is None:
         if feature.status not in ENDED:
             _set_status(view, feature, "ready" if may_start(view, feature) else "waiting", at)
-    elif (attempt.parked and stage != "queued") or (stage == "paused" and view.holds):
+    elif view.holds and stage != "queued" and (attempt.parked or stage == "paused"):
         _set_status(view, feature, "paused", at)
+    elif attempt.parked and stage != "queued":
+        _set_status(view, feature, "waiting", at)
     elif stage != "paused":
         _set_status(view, feature, _STATUS_OF_STAGE[stage], at)
     elif feature.status not in ACTIVE:

@@ -45,10 +45,9 @@ def headline(view: RunView, now: float, *, is_driven: bool) -> str:
     broke_off = view.status == "running" and not is_driven
     verb = "broke off" if broke_off else _VERBS[view.status]
     if view.status == "running" and view.holds:
-        verb += ", " if broke_off else " but stands still: "
-        verb += hold_words(view.holds)
+        verb = f"{'broke off' if broke_off else 'stands still'} ({hold_words(view.holds)})"
     elif view.status == "running" and (away := account_words(view.account, now)):
-        verb += f" but starts nothing: {away}"
+        verb += f" but starts nothing ({away})"
     live_usd = view.live_cost_usd
     spent = render_money(view.cost_usd + live_usd, estimated=view.cost_estimated) + (" so far" if live_usd else "")
     took = render_duration(elapsed_s(view, view.last_at if broke_off else now))

@@ -81,7 +81,7 @@ def test_the_document_names_every_feature(recording: Recording) -> None:
     document = recording.ask("status", "--json").json
     assert document["schema"] == "orchestrate/status/v1"
     assert document["run"] == RUN
-    assert {f["id"]: f["status"] for f in document["features"]} == {"db": "paused", "web": "ready", "api": "waiting"}
+    assert {f["id"]: f["status"] for f in document["features"]} == {"db": "waiting", "web": "ready", "api": "waiting"}
     assert document["next"] == ["orchestrate resume"]
 
 

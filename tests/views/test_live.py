@@ -158,6 +158,40 @@ def test_features_are_counted_as_they_move() -> None:
     assert shown.lines(80, 30)[-2] == ""
 
 
+def test_a_paused_run_says_so_above_and_below() -> None:
+    shown = Shown(*RUN, ev.PauseRequested(95.0, "anna@laptop", 1))
+    head, *_, held, keys = shown.lines(120, 30)
+    assert "PAUSED" in head and "left" not in head
+    assert held == "paused by anna@laptop, 0:05 ago · 1 still at work · orchestrate resume goes on"
+    assert keys.startswith("Ctrl-C: finish what runs")
+    assert "PAUSED" in shown.lines(60, 30)[0], "a narrow terminal leaves out something else"
+
+
+def test_what_a_pause_has_ended_is_counted_and_goes_on_with_it() -> None:
+    parked = (
+        ev.PauseRequested(95.0, "anna@laptop", 1, now=True),
+        ev.AttemptStopping(95.0, "auth", 1, 3, "interrupted", "paused by anna@laptop"),
+        ev.InvocationFinished(96.0, "auth", 1, 1, "interrupted"),
+        ev.AttemptParked(96.0, "auth", 1, 4, "paused by anna@laptop"),
+    )
+    shown = Shown(*RUN, *parked)
+    assert (shown.table.counts()["paused"], shown.table.counts()["busy"]) == (1, 0)
+    row = next(line for line in shown.lines(110, 30) if "auth " in line)
+    assert "‖ paused" in row and row.endswith("paused by anna@laptop")
+    for event in (ev.ResumeRequested(99.0, "anna@laptop", 2), ev.FeatureReopened(99.0, "db")):
+        fold(shown.view, event)
+        shown.table.changed(event)
+    assert (shown.table.counts()["paused"], shown.table.counts()["failed"]) == (0, 0)
+
+
+def test_a_disk_without_room_is_said_with_what_ends_the_wait() -> None:
+    shown = Shown(*RUN, ev.PauseRequested(95.0, "engine", cause="disk", now=True, why="0.1 GB are free"))
+    head, *_, held, _ = shown.lines(120, 30)
+    assert "DISK FULL" in head
+    assert held.startswith("the disk is nearly full: 0.1 GB are free, 0:05 ago")
+    assert held.endswith("goes on by itself when there is room")
+
+
 @pytest.mark.parametrize(
     ("width", "names"),
     [

@@ -401,3 +401,39 @@ def test_a_failed_setup_is_told_with_its_output() -> None:
     assert feature(report, "api").reason == "setup failed: npm ci (exit code 1): npm ERR! not found"
     text = render_markdown(report)
     assert "```text\nnpm ERR! code E404\nnpm ERR! not found\n```" in text
+
+
+def test_who_asked_for_what_is_in_the_report() -> None:
+    report = report_of("cancelled_and_retried")
+    assert [(c.what, c.by, c.features, c.control) for c in report.controls] == [
+        ("cancel", logs.ANNA, ("api", "faq"), 1),
+        ("retry", logs.ANNA, ("api",), 2),
+    ]
+    text = render_markdown(report)
+    assert "## Pauses and requests" in text
+    assert "| 2026-11-18 11:07:42 | anna&#64;laptop cancelled api, faq |" in text
+    assert "Work in progress was saved 1 time." in text
+
+
+def test_a_pause_is_a_wait() -> None:
+    report = report_of("paused")
+    (pause,) = report.pauses
+    assert (pause.cause, pause.by, pause.ended_by, pause.now) == ("operator", logs.ANNA, "bob@desk", False)
+    assert 3600.0 < report.time.held_s < report.time.active_s
+    assert "(of it 1:01:01 paused)" in render_markdown(report)
+
+
+def test_what_the_machine_forced_is_a_pause_and_no_request() -> None:
+    report = report_of("disk_full")
+    assert (report.controls, [pause.cause for pause in report.pauses]) == ((), ["disk"])
+    assert "paused: no room on the disk (0&#46;1 GB are free), until 2026-" in render_markdown(report)
+
+
+def test_what_is_in_no_branch_is_listed_with_what_brings_it_back() -> None:
+    (kept,) = report_of("standing_still").kept
+    assert (kept.feature, kept.attempt, kept.outcome) == ("api", 1, None)
+    assert kept.ref == f"refs/orchestrate/{logs.RUN}/api/1"
+    text = render_markdown(report_of("standing_still"))
+    assert f"`orchestrate recover api@1 --run {logs.RUN} --branch recovered/api`" in text
+    assert "| api | 1 | ‖ paused |" in text
+    assert report_of("happy_diamond").kept == ()

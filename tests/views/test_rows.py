@@ -52,7 +52,7 @@ RETRIED = ev.AttemptEnded(60.0, "api", 1, 9, "failed", "529", retry=True, retry_
         ((*WORKED, VERIFIED), "verified", "waits for its turn to be merged"),
         ((*WORKED, VERIFIED, ev.MergeStarted(51.0, "api", 1, 6, "h", "o")), "merging", "is merged"),
         ((*WORKED, ev.AttemptStopping(52.0, "api", 1, 6, "cancelled", "by you")), "checking", "is being ended: by you"),
-        ((*WORKED, ev.AttemptParked(53.0, "api", 1, 6, "usage limit")), "paused", "stands still: usage limit"),
+        ((*WORKED, ev.AttemptParked(53.0, "api", 1, 6, "usage limit")), "waiting", "stands still: usage limit"),
         ((*WORKED, VERIFIED, ev.AttemptEnded(60.0, "api", 1, 9, "integrated")), "integrated", "1 file +8 -3"),
         ((*WORKED, FAILED), "failed", "2 tests failed"),
         ((*WORKED, RETRIED), "ready", "tries again in 0:15: 529"),
@@ -118,7 +118,7 @@ def test_nothing_moves_when_nobody_is_at_it() -> None:
     assert (shown.elapsed_s, shown.look.word, shown.last) == (2.0, "cut off", "was: agent starts")
     parked = (*BEGUN, PREPARED, ev.AttemptParked(20.0, "api", 1, 6, "stopped while working"))
     stopped = row_of(build_view(PLAN, (*parked, ev.RunEnded(20.0, "interrupted"))), "api", 5000.0)
-    assert (stopped.elapsed_s, stopped.look.word) == (10.0, "paused")
+    assert (stopped.elapsed_s, stopped.look.word) == (10.0, "waiting")
     assert stopped.last == "stopped while working; its work is kept"
 
 

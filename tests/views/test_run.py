@@ -50,8 +50,8 @@ def test_the_logs_of_these_tests_are_ones_that_the_rules_could_have_written(name
         ("failed_and_skipped", {"db": "failed", "docs": "integrated", "api": "skipped", "dash": "skipped"}),
         ("merged_checks_fail", {"api": "integrated", "web": "failed"}),
         ("cancelled", {"api": "cancelled", "web": "skipped"}),
-        ("limit", {"db": "paused", "web": "ready", "api": "waiting"}),
-        ("interrupted", {"api": "paused", "web": "waiting"}),
+        ("limit", {"db": "waiting", "web": "ready", "api": "waiting"}),
+        ("interrupted", {"api": "waiting", "web": "waiting"}),
         ("under_way", {"db": "merging", "api": "working", "web": "ready", "dash": "waiting"}),
         ("paused", {"api": "integrated", "web": "integrated"}),
         ("standing_still", {"db": "integrated", "api": "paused", "web": "ready", "dash": "waiting"}),
@@ -196,7 +196,7 @@ def test_what_a_feature_waits_for() -> None:
 def test_a_parked_attempt_waits_and_goes_on_after_a_restart() -> None:
     view = view_of("limit")
     db = view.features["db"]
-    assert (db.status, db.attempts[0].parked, db.attempts[0].stage) == ("paused", "usage limit reached", "paused")
+    assert (db.status, db.attempts[0].parked, db.attempts[0].stage) == ("waiting", "usage limit reached", "paused")
     fold(view, ev.EngineStarted(view.last_at + 100.0, 9))
     assert (view.status, view.ended_at, view.down_s) == ("running", None, 100.0)
     assert (db.status, db.attempts[0].parked) == ("working", "")
@@ -277,6 +277,53 @@ def test_a_feature_that_ended_may_be_tried_again() -> None:
     assert view.wave_left == [1]
 
 
+def test_a_further_try_begins_with_all_tries_but_what_was_spent_stays() -> None:
+    view = view_of("cancelled_and_retried")
+    api, web, faq = (view.features[fid] for fid in ("api", "web", "faq"))
+    assert (api.tries, len(api.attempts), [a.ended.outcome for a in api.attempts if a.ended]) == (
+        1,
+        2,
+        ["cancelled", "integrated"],
+    )
+    assert api.cost_usd == pytest.approx(0.02 + 0.25)
+    assert (web.outcome, web.tries) == ("integrated", 1)
+    assert (faq.outcome, faq.why, faq.attempts) == ("cancelled", f"cancelled by {logs.ANNA}", [])
+    assert (view.wave_left, view.delivered) == ([0, 0], 2)
+    assert view.down_s == pytest.approx(86_400.0)
+
+
+def test_a_feature_that_is_opened_again_takes_its_verified_work_back() -> None:
+    """Its dependents had been free to start from it."""
+    t = Teller(a_plan(("api",), ("web", "api")))
+    t.begin()
+    t.work("api")
+    t.merge("api", "app.py")
+    t.conclude("api", "conflicted", "conflicts in app.py")
+    t.skip("web", "api was in conflict")
+    t.end("incomplete")
+    t.ask_again()
+    t.engine()
+    t.reopen("api", "web")
+    assert statuses(build_view(t.plan, t.events)) == {"api": "ready", "web": "waiting"}
+    t.work("api")
+    assert statuses(build_view(t.plan, t.events)) == {"api": "verified", "web": "ready"}
+
+
+def test_a_try_that_is_asked_for_need_not_wait() -> None:
+    scenario = logs.retry()
+    ended = next(n for n, event in enumerate(scenario.events) if isinstance(event, ev.AttemptEnded))
+    view = build_view(scenario.plan, scenario.events[: ended + 1])
+    assert view.features["api"].retry_at > 0
+    fold(view, ev.RetryRequested(view.last_at, logs.ANNA, 1, ("api",)))
+    assert view.features["api"].retry_at == 0
+
+
+def test_work_that_was_saved_is_known() -> None:
+    attempt = view_of("killed_and_resumed").features["api"].attempts[0]
+    assert (attempt.saves, attempt.has_work) == (2, True)
+    assert attempt.saved == commit(f"api at {attempt.saved_at}")
+
+
 def test_an_unknown_event_is_a_defect() -> None:
     with pytest.raises(AssertionError, match="unknown event"):
         fold(fresh_view(a_plan(("a",))), ev.Event(1.0))
@@ -286,13 +333,13 @@ def test_an_unknown_event_is_a_defect() -> None:
 
 WORDS: dict[Stage, set[Status]] = {
     Stage.PREPARING: {"preparing"},
-    Stage.READY: {"preparing", "working", "checking", "paused"},
+    Stage.READY: {"preparing", "working", "checking", "waiting", "paused"},
     Stage.INVOKING: {"working"},
     Stage.SEALING: {"checking"},
     Stage.CHECKING: {"checking"},
     Stage.QUEUED: {"verified"},
     Stage.MERGING: {"merging"},
-    Stage.MERGED: {"merging", "paused"},
+    Stage.MERGED: {"merging", "waiting", "paused"},
     Stage.PROVING: {"merging"},
     Stage.PUBLISHING: {"merging"},
 }
@@ -312,7 +359,7 @@ def agree(state: RunState, view: RunView) -> None:
             assert seen.status in ENDED and seen.status == known.ended
         elif known.active and known.attempt is not None:
             assert seen.status in WORDS[known.attempt.stage], (fid, known.attempt.stage)
-            assert fid in view.active and (seen.status in ACTIVE or seen.status == "paused")
+            assert fid in view.active and (seen.status in ACTIVE or seen.status in ("waiting", "paused"))
         elif fid in ready:
             assert seen.status == "ready"
         else:

@@ -7,19 +7,33 @@ import pytest
 from orchestrate.core import events as ev
 from orchestrate.views.report_model import NextStep
 from orchestrate.views.run import RunView, build_view
-from orchestrate.views.summary import elapsed_s, headline, next_steps, result_document, status_document, troubles
+from orchestrate.views.summary import (
+    elapsed_s,
+    facts,
+    headline,
+    kept_attempts,
+    kept_ref,
+    next_steps,
+    result_document,
+    status_document,
+    troubles,
+)
 from tests.support.logs import (
+    ANNA,
     BRANCH,
     RUN,
     START,
     Scenario,
     cancelled,
+    cancelled_and_retried,
     conflict,
     failed_and_skipped,
     happy_diamond,
+    just_begun,
     limit,
     restart,
     rework,
+    standing_still,
 )
 
 
@@ -132,6 +146,60 @@ def test_what_agents_at_work_have_used_is_told_apart_from_what_is_settled() -> N
     document = status_document(cut(happy_diamond(), 6), START + 5.0, engine={"pid": 1})
     assert (document["cost_usd"], document["live_cost_usd"], document["live_tokens"]["output"]) == (0.0, 0.01, 200)
     assert next((f["cost_usd"], f["live_cost_usd"]) for f in document["features"]) == (0.0, 0.01)
+
+
+@pytest.mark.parametrize(
+    ("view", "is_driven", "said"),
+    [
+        (view_of(standing_still()), True, f"stands still (paused by {ANNA}): 1 of 4"),
+        (view_of(standing_still()), False, f"broke off (paused by {ANNA}): 1 of 4"),
+        (
+            view_of(just_begun(), ev.PauseRequested(START, "engine", cause="disk", why="0.1 GB are free")),
+            True,
+            "stands still (the disk is nearly full: 0.1 GB are free): 0 of 4",
+        ),
+    ],
+)
+def test_a_run_that_is_held_says_why(view: RunView, is_driven: bool, said: str) -> None:
+    assert headline(view, START + 5000.0, is_driven=is_driven).startswith(f"run {RUN} {said} features integrated")
+
+
+def test_what_ends_a_pause_comes_first() -> None:
+    def commands(view: RunView) -> list[str]:
+        return [step.command for step in next_steps(view, is_driven=True)]
+
+    assert commands(view_of(standing_still())) == ["orchestrate resume"]
+    no_room = ev.PauseRequested(START, "engine", cause="disk")
+    assert commands(view_of(just_begun(), no_room)) == ["orchestrate cleanup --merged"]
+
+
+def test_of_an_older_run_every_command_says_which() -> None:
+    for view in (view_of(limit()), view_of(failed_and_skipped())):
+        steps = [step.command for step in next_steps(view, is_driven=False, named=True)]
+        assert all(RUN in command for command in steps), steps
+
+
+def test_a_run_that_is_to_go_on_says_what_is_kept_and_where() -> None:
+    told = dict(facts(view_of(standing_still()), START + 5000.0, is_driven=False))
+    assert told["kept"] == f"api: all work and the agents' sessions, in /home/u/shop.worktrees/{RUN}"
+    assert told["held"] == f"paused by {ANNA}; orchestrate resume goes on"
+    assert "kept" not in dict(facts(view_of(standing_still()), START + 5000.0, is_driven=True))
+    assert facts(view_of(happy_diamond()), START, is_driven=False) == []
+
+
+def test_work_that_is_in_no_branch_is_kept_under_its_ref() -> None:
+    view = view_of(cancelled_and_retried())
+    assert [kept_ref(view, attempt) for attempt in kept_attempts(view)] == []
+    first = build_view(view.plan, cancelled_and_retried().events[:12])
+    assert [kept_ref(first, attempt) for attempt in kept_attempts(first)] == [f"refs/orchestrate/{RUN}/api/1"]
+
+
+def test_the_document_says_what_holds_the_run_and_what_was_asked() -> None:
+    asked = ev.CancelRequested(START, ANNA, features=("api",))
+    document = status_document(view_of(standing_still()), START, engine={"pid": 1}, pending=(asked,))
+    (hold,) = document["holds"]
+    assert (document["status"], hold["cause"], hold["by"], hold["now"]) == ("running", "operator", ANNA, True)
+    assert document["pending"] == [{"at": START, "by": ANNA, "what": f"{ANNA} cancelled api"}]
 
 
 def test_nobody_is_said_to_be_at_work_when_no_engine_is_there() -> None:
