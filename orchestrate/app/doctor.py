@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 import platform
 import shlex
-import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,11 +17,11 @@ from typing import Literal
 from orchestrate import __version__
 from orchestrate.agents.detect import AgentStatus, agents, probe
 from orchestrate.agents.settings import AgentSettings, ClaudeSettings, ScriptedSettings
+from orchestrate.app.containment import containment_rows
 from orchestrate.app.machine import machine_rows
 from orchestrate.core.plan import build_plan
 from orchestrate.errors import InputRefused, OrchestrateError
 from orchestrate.git.repository import open_repository, resolve_base
-from orchestrate.process import run_command_now
 from orchestrate.spec.finding import find_config
 from orchestrate.spec.load import Loaded, load_project, load_settings
 from orchestrate.spec.settings import Settings
@@ -52,7 +51,7 @@ def examine(*, start: Path, config: Path | None, environ: Mapping[str, str]) -> 
     settings = _settings(loaded, start, config, environ)
     findings += _agents(settings, loaded, environ)
     findings += (Finding(*row) for row in machine_rows(start, settings, environ))
-    findings += _containment(environ)
+    findings += (Finding(*row) for row in containment_rows(settings, environ))
     return tuple(findings)
 
 
@@ -173,58 +172,3 @@ def _agents(settings: Settings, loaded: Loaded | None, environ: Mapping[str, str
                 how = "needs no account" if status.name == "scripted" else f"signed in by {status.how}"
             verdict: Verdict = "note" if status.hint else "ok"
             yield Finding(status.name, verdict, f"{status.version} ({status.path}), {how}", status.hint)
-
-
-# ── containment: tried, not assumed ──────────────────────────────────────────────────────────────────────────────
-
-
-def _containment(environ: Mapping[str, str]) -> Iterator[Finding]:
-    """What ends or encloses an agent's processes. A run works without; the more there is, the less can be left behind."""
-    env = {"PATH": environ.get("PATH", os.defpath), "LC_ALL": "C"}
-
-    def works(*argv: str) -> bool:
-        try:
-            return run_command_now(argv, cwd=Path(os.sep), env=env, timeout_s=10).ok
-        except OSError:
-            return False
-
-    if sys.platform == "linux":
-        yield from _linux_containment(works, environ)
-    else:
-        yield Finding("processes", "note", f"{sys.platform}: an agent outlives this program if that is killed outright")
-
-
-def _linux_containment(works: Callable[..., bool], environ: Mapping[str, str]) -> Iterator[Finding]:
-    if Path("/proc/self/environ").is_file():
-        yield Finding("/proc", "ok", "readable: what an agent leaves running is found")
-    else:
-        yield Finding(
-            "/proc", "missing", "not mounted: processes that agents leave behind cannot be found", "mount /proc"
-        )
-    if works("setpriv", "--pdeathsig", "KILL", "--", "true"):
-        yield Finding("setpriv", "ok", "agents end when this program is killed")
-    else:
-        yield Finding(
-            "setpriv", "note", "not usable: agents outlive a killed orchestrate", "install util-linux 2.33 or newer"
-        )
-    if works("unshare", "--user", "--map-root-user", "--pid", "--fork", "true"):
-        yield Finding("namespaces", "ok", "user and pid namespaces can be made")
-    else:
-        yield Finding("namespaces", "note", "user and pid namespaces cannot be made here", _why_no_namespaces())
-    if shutil.which("bwrap", path=environ.get("PATH")) is None:
-        yield Finding(
-            "bwrap", "note", "not installed: agents are not confined to their worktree", "apt install bubblewrap"
-        )
-    elif works("bwrap", "--ro-bind", "/", "/", "--unshare-pid", "--die-with-parent", "true"):
-        yield Finding("bwrap", "ok", "works")
-    else:
-        yield Finding("bwrap", "note", "installed, but it fails here", _why_no_namespaces())
-
-
-def _why_no_namespaces() -> str:
-    """https://discourse.ubuntu.com/t/spec-unprivileged-user-namespace-restrictions-via-apparmor-in-ubuntu-23-10/37626"""
-    try:
-        restricted = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").read_text().strip() == "1"
-    except OSError:
-        restricted = False
-    return "sysctl kernel.apparmor_restrict_unprivileged_userns=0" if restricted else "usual inside a container"

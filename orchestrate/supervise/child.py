@@ -57,7 +57,7 @@ class Supervisor:
         self.lock = -1
         self.reaper = self.up = self.down = -1
         self.from_reaper = Inbox()
-        self.is_init = False
+        self.is_init, self.namespace = False, ""
         self.relays: list[Relay] = []
         self.how = ""
         self.why = ""
@@ -123,7 +123,7 @@ class Supervisor:
         order = self.order
         self.oom_kills = system.oom_kills()
         if order["namespace"]:
-            why = system.enter_pid_namespace()
+            self.namespace, why = system.enter_pid_namespace()
             if why:
                 self._refuse(why)
                 return
@@ -156,7 +156,7 @@ class Supervisor:
         null = os.open(os.devnull, os.O_RDWR)
         for fd in (0, 1, 2):
             os.dup2(null, fd, inheritable=False)
-        self._send(("started", self.reaper, reaper_start, self.is_init))
+        self._send(("started", self.reaper, reaper_start))
         if wall_s := _seconds(order["wall_s"]):
             self.deadline = time.monotonic() + wall_s
 
@@ -181,10 +181,9 @@ class Supervisor:
         wait_s = max(0.0, min(TICK_S, self.deadline - asked_at, self.kill_at - asked_at))
         ready = dict(poll.poll(wait_s * 1000))
         now = time.monotonic()
-        gap_s = now - asked_at - wait_s
-        if gap_s > GAP_S:
-            self.deadline += gap_s
-            self.kill_at += gap_s
+        gap_s = gap(asked_at, wait_s, now)
+        self.deadline += gap_s
+        self.kill_at += gap_s
         for relay in self.relays:
             if relay.source in ready:
                 relay.pull()
@@ -329,7 +328,7 @@ class Supervisor:
             "effect": self.order["effect"], "boot": self.order["boot"], "pid": os.getpid(),
             "how": self.how or "exited", "exit_code": exit_code, "errno": self.errno, "why": self.why,
             "started": self.started, "duration_s": round(time.monotonic() - self.began, 6),
-            "survivors": self.survivors, "left": self.left, "oom": is_oom, "namespace": self.is_init,
+            "survivors": self.survivors, "left": self.left, "oom": is_oom, "namespace": self.namespace,
             "problem": problem,
         }  # fmt: skip
 
@@ -340,6 +339,12 @@ class Supervisor:
                 send(self.control, value)
             except OSError:
                 return
+
+
+def gap(asked_at: float, wait_s: float, now: float) -> float:
+    """For how long we were stopped, or the machine asleep, while we meant to wait no longer than wait_s; 0: we were not."""
+    late_s = now - asked_at - wait_s
+    return late_s if late_s > GAP_S else 0.0
 
 
 def _seconds(value: object) -> float:

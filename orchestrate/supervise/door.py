@@ -29,8 +29,6 @@ sys.path.append({root!r})
 from orchestrate.supervise.child import main
 main(int(sys.argv[1]))
 """
-LOCK_WAIT_S = 10.0
-"""For the end of an earlier command of the attempt, whose supervisor is at it already."""
 KILL_S = 20.0
 """For a supervisor to kill its tree, seconds, before we kill it."""
 LOST_S = 5.0
@@ -44,7 +42,8 @@ class Command:
     env: the whole environment. tag: the effect's id. lock: of the attempt; record: where it is to say how it ended.
     output, errors: files for what it prints, for an agent, which is told to the engine too; None: only to the engine.
     secrets: byte strings that these files must not hold. wall_s: when the supervisor ends it by itself, in case that we do
-    not; grace_s: between SIGTERM and SIGKILL then. namespaces: whether a PID namespace is wanted.
+    not; grace_s: between SIGTERM and SIGKILL then. namespaces: whether a PID namespace is wanted. lock_wait_s: for the end
+    of an earlier command of the attempt, whose supervisor is at it already.
     """
 
     argv: Sequence[str]
@@ -59,6 +58,7 @@ class Command:
     wall_s: float = 0.0
     grace_s: float = 5.0
     namespaces: bool = True
+    lock_wait_s: float = 10.0
 
 
 class Supervised:
@@ -72,7 +72,7 @@ class Supervised:
         self.begun: asyncio.Future[str] = self._loop.create_future()
         """`running`, or why no namespace can be made."""
         self.ended: asyncio.Future[Record] = self._loop.create_future()
-        self.reaper, self.reaper_started, self.namespace = 0, "", False
+        self.reaper, self.reaper_started = 0, ""
         self._inbox = Inbox()
         self._record: Record | None = None
         self._last_resort: asyncio.TimerHandle | None = None
@@ -140,8 +140,8 @@ class Supervised:
             data = b""
         for told in self._inbox.feed(data):
             match told:
-                case ("started", int(reaper), str(since), bool(namespace)):
-                    self.reaper, self.reaper_started, self.namespace = reaper, since, namespace
+                case ("started", int(reaper), str(since)):
+                    self.reaper, self.reaper_started = reaper, since
                 case ("running",):
                     self._begin("")
                 case ("refused", str(why)):
@@ -228,6 +228,11 @@ def _raise_if_not_started(record: Record, command: Command) -> None:
         raise OSError("its supervisor was killed before it could begin")
 
 
+def namespaces_refused() -> str:
+    """Why no PID namespace can be made here; empty as long as none was refused."""
+    return _refusals[0] if _refusals else ""
+
+
 def end_all(limit_s: float) -> None:
     """Hang up on everything that runs and wait until it is dead, but no longer than this. Without a loop's help: for the
     moment before os._exit."""
@@ -248,7 +253,7 @@ def _order(command: Command, *, is_durable: bool, namespace: bool) -> dict[str, 
         "effect": command.tag,
         "boot": boot_id(),
         "lock": str(command.lock),
-        "lock_wait_s": LOCK_WAIT_S,
+        "lock_wait_s": command.lock_wait_s,
         "record": str(command.record),
         "output": str(command.output or ""),
         "errors": str(command.errors or ""),

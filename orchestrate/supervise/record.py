@@ -20,7 +20,8 @@ was killed · an earlier command of the attempt still lives · the system could 
 class Record:
     """exit_code: negative is the signal's number, None: nothing ran. started, ended: Unix seconds; duration_s: by the
     monotonic clock. survivors: processes that outlived the command and were ended; left: that could not be, -1: not known
-    here. oom: the system ended it for want of memory. namespace: it had a PID namespace. problem: what could not be written."""
+    here. oom: the system ended it for want of memory. namespace: the PID namespace that it had: `own`, by our right to make one,
+    `user`, inside a user namespace, or none. problem: what could not be written."""
 
     how: How
     exit_code: int | None = None
@@ -32,7 +33,7 @@ class Record:
     survivors: int = 0
     left: int = 0
     oom: bool = False
-    namespace: bool = False
+    namespace: str = ""
     problem: str = ""
     effect: str = ""
     boot: str = ""

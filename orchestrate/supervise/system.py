@@ -55,24 +55,25 @@ def set_name(name: bytes) -> None:
 # ── namespaces ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def enter_pid_namespace() -> str:
-    """Our next child is process 1 of a PID namespace: all in it die with it. Empty, or why there is none.
+def enter_pid_namespace() -> tuple[str, str]:
+    """Our next child is process 1 of a PID namespace: all in it die with it. Which kind it is, `own` or `user`, and why
+    there is none.
 
-    Without the right to do so, inside a user namespace in which we stay who we are.
+    Without the right to make one, it is inside a user namespace, in which we stay who we are.
     """
     if not IS_LINUX:
-        return f"{sys.platform} has none"
+        return "", f"{sys.platform} has none"
     uid, gid = os.geteuid(), os.getegid()
     if uid == 0 and _call("unshare", _NEWPID) == 0:
-        return ""
+        return "own", ""
     if _call("unshare", _NEWUSER | _NEWPID) != 0:
-        return "the system refuses to make user and PID namespaces"
+        return "", "the system refuses to make user and PID namespaces"
     try:
         for file, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
             _write(f"/proc/self/{file}", text)
     except OSError as error:
-        return f"the system refuses to map our user into a namespace: {error.strerror}"
-    return ""
+        return "", f"the system refuses to map our user into a namespace: {error.strerror}"
+    return "user", ""
 
 
 def mount_own_proc() -> str:

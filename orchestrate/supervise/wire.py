@@ -3,7 +3,7 @@
 Invariant: both ends are the same interpreter, as marshal asks for; nothing in this form is ever kept on a disk.
 
 engine → supervisor: the order (a dict, see child.py), then ("signal", number) or ("kill",).
-supervisor → engine: ("started", pid of the reaper, its start time, namespaced) or ("refused", why), then ("ended", record).
+supervisor → engine: ("started", pid of the reaper, its start time), ("running",) or ("refused", why), then ("ended", record).
 reaper → supervisor: ("running",), ("failed", errno, what) or ("refused", why), then ("ended", wait status, survivors, left).
 """
 
