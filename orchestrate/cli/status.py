@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from dataclasses import asdict
-from pathlib import Path
 
 from orchestrate.cli.context import Session
 from orchestrate.cli.options import JsonOption, RunArgument
@@ -49,8 +47,7 @@ def status(session: Session, run: RunArgument = None, as_json: JsonOption = Fals
 def _engine_words(view: RunView, driver: Owner | None) -> str:
     """Who is at it; of a run that broke off, who was and until when. Empty where the run has ended as it should."""
     if driver is not None:
-        terminal = _terminal_of(driver)
-        return f"{driver}{f', on {terminal}' if terminal else ''}"
+        return str(driver)
     if view.status != "running" or not view.engines:
         return ""
     last = view.engines[-1]
@@ -58,20 +55,11 @@ def _engine_words(view: RunView, driver: Owner | None) -> str:
     return f"none; pid {last.pid} on {last.host or 'this machine'} died after {seen}"
 
 
-def _terminal_of(driver: Owner) -> str:
-    """The terminal that its messages go to; empty where that cannot be seen."""
-    if driver.host != socket.gethostname():
-        return ""
-    try:
-        path = str(Path(f"/proc/{driver.pid}/fd/2").readlink())
-    except OSError:
-        return ""
-    return path.removeprefix("/dev/") if path.startswith(("/dev/pts/", "/dev/tty")) else ""
-
-
 def _document(driver: Owner | None) -> dict[str, object] | None:
-    """What of the lock's note may interest a program; terminal: empty where it cannot be seen."""
+    """What of the lock's note may interest a program; terminal: empty where it has none."""
     if driver is None:
         return None
-    told = {key: value for key, value in asdict(driver).items() if key in ("pid", "host", "since", "command")}
-    return {**told, "terminal": _terminal_of(driver)}
+    return {key: value for key, value in asdict(driver).items() if key in _TOLD}
+
+
+_TOLD = ("pid", "host", "since", "command", "terminal")

@@ -109,10 +109,11 @@ _CAUSES: Mapping[ev.HoldCause, str] = {
 }
 
 
-def pause_words(pause: Pause) -> str:
-    """`paused by anna@laptop` · `the disk is nearly full: 0.1 GB are free`."""
+def pause_words(pause: Pause, *, whole: bool = False) -> str:
+    """`paused by anna@laptop` · `the disk is nearly full: 0.1 GB are free`. whole: also from which terminal."""
     if pause.cause == "operator":
-        return f"paused by {by_words(pause.by)}" + _because(pause.why)
+        by = by_words(pause.by)
+        return f"paused by {by if whole else by.partition(' ')[0]}" + _because(pause.why)
     return _CAUSES[pause.cause] + _because(pause.why)
 
 

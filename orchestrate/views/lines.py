@@ -325,7 +325,8 @@ def _invocation_finished(event: ev.InvocationFinished, failures: int) -> Line:
         follows = again_words(failures)
     elif event.end == "auth":
         follows = "orchestrate doctor"
-    return Line(event.at, event.feature, _because(text, event.why), follows, "caution")
+    why = "" if event.end == "interrupted" else event.why  # what ended it was said before
+    return Line(event.at, event.feature, _because(text, why), follows, "caution")
 
 
 def _sealed(event: ev.WorkSealed) -> Line | None:

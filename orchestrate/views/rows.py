@@ -135,7 +135,7 @@ def last_words(view: RunView, feature: FeatureView, now: float, *, is_driven: bo
             return f"tries again: {reason_of(view, feature)}"
         case "working" | "preparing" | "checking" | "merging" | "verified" if attempt is not None:
             if is_cut_off(view, feature, is_driven=is_driven):
-                doing = _work_words(attempt, view.last_at)
+                doing = _work_words(attempt, view.last_at).removeprefix("goes on: ")
                 return f"was: {doing}" if doing else "its engine died"
             return _work_words(attempt, now)
         case "integrated" if attempt is not None and attempt.sealed is not None:

@@ -131,7 +131,7 @@ def facts(view: RunView, now: float, *, is_driven: bool) -> list[tuple[str, str]
     told = []
     for pause in view.holds.open:
         since = f", {render_duration(now - pause.since)} ago" if is_driven else ""
-        told.append(("held", f"{pause_words(pause)}{since}; {on_words(pause)}"))
+        told.append(("held", f"{pause_words(pause, whole=True)}{since}; {on_words(pause)}"))
     if is_driven:
         return told
     begun = [view.features[fid].attempts[-1] for fid in view.active]
