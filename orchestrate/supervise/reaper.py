@@ -36,9 +36,9 @@ class Reaper:
 
     def run(self) -> NoReturn:
         """In a process of its own, which it does not outlive."""
-        system.die_with_parent()
         system.set_name(b"orchestrate-one" if self._is_init else b"orchestrate-kin")
         if self._is_init:
+            system.die_with_parent()  # else we have to outlive it for a moment: nobody but us can end the tree
             if why := system.mount_own_proc():
                 send(self._up, ("refused", why))
                 os._exit(0)
