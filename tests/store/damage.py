@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import shutil
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -115,6 +117,52 @@ def zero_sector(content: bytearray, rng: random.Random) -> None:
     content[start : start + 512] = bytes(512)
 
 
+@dataclass(frozen=True)
+class Case:
+    """One kind of damage to one file of one picture, so many times."""
+
+    picture: str
+    file: str
+    how: Damage
+    times: int
+
+    def __str__(self) -> str:
+        return f"{self.how.__name__} {self.file} ({self.picture})"
+
+    def run(self, pictures: Pictures, directory: Path, more: int = 1) -> Tally:
+        """more: times as many. Raises AssertionError for anything that was read wrongly, naming the seed."""
+        tally = Tally()
+        content = (pictures.where / self.picture / self.file).read_bytes()
+        for seed in range(self.times * more):
+            damaged = bytearray(content)
+            self.how(damaged, random.Random(seed))
+            path = pictures.fresh_copy(self.picture, directory)
+            path.with_name(self.file).write_bytes(damaged)
+            try:
+                judge(path, pictures.truth, tally)
+            except BaseException as error:
+                error.add_note(f"{self}, seed {seed}")
+                raise
+        return tally
+
+
+MAIN, WAL = "log.sqlite3", "log.sqlite3-wal"
+
+CASES = (
+    Case("closed", MAIN, cut, 150),
+    Case("killed", WAL, cut, 75),
+    Case("carried over", WAL, cut, 75),
+    Case("closed", MAIN, flip, 150),
+    Case("killed", WAL, flip, 50),
+    Case("carried over", WAL, flip, 50),
+    Case("carried over", MAIN, flip, 50),
+    Case("closed", MAIN, zero_sector, 50),
+    Case("killed", WAL, zero_sector, 25),
+    Case("carried over", WAL, zero_sector, 25),
+)
+"""300 cuts, 300 flipped bits, 100 zeroed sectors."""
+
+
 def judge(path: Path, truth: Truth, tally: Tally) -> None:
     """Read everything in every way, then go on as an engine would. Each answer is a prefix of the truth or a refusal that
     names the backup; anything else fails."""
@@ -188,3 +236,15 @@ def _names_the_backup(error: OrchestrateError, path: Path) -> None:
     names = [f"backups/{backup.name}" for backup in (path.parent / "backups").iterdir()]
     assert any(name in error.hint for name in names), (error.message, error.hint)
     assert "events; to put it in place: cd " in error.hint
+
+
+def main() -> None:
+    """`python -m tests.store.damage 10`: ten times as many of each; how they ended."""
+    with tempfile.TemporaryDirectory() as directory:
+        pictures = Pictures(Path(directory) / "pictures")
+        for case in CASES:
+            print(case, case.run(pictures, Path(directory) / "log", more=int(sys.argv[1])), flush=True)
+
+
+if __name__ == "__main__":
+    main()
