@@ -323,6 +323,8 @@ def _invocation_finished(event: ev.InvocationFinished, failures: int) -> Line:
         follows = f"resets in {render_rough_duration(event.resets_at - event.at)}"
     elif event.end == "transient":
         follows = again_words(failures)
+    elif event.oom:
+        follows = "from now on one agent fewer at once"
     elif event.end == "auth":
         follows = "orchestrate doctor"
     why = "" if event.end == "interrupted" else event.why  # what ended it was said before

@@ -269,7 +269,7 @@ def totals_of(table: LiveTable, forecast: Forecast, *, slots: int, cap_usd: floa
         forecast.left_s(now) if is_running else None,
         forecast.basis,
         view.count("preparing", "working", "checking"),
-        slots,
+        max(1, slots - view.squeezed),
         held_word(view),
     )
 

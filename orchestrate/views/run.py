@@ -138,6 +138,8 @@ class RunView:
     """What the agents' service said of the account, as the core understands it."""
     engines: list[ev.EngineStarted] = field(default_factory=list)
     warnings: list[ev.Warned] = field(default_factory=list)
+    squeezed: int = 0
+    """Agents that the system ended for want of memory: as many fewer work at once."""
     down_s: float = 0.0
     last_at: float = 0.0
     presence: Presence = field(default_factory=Presence)
@@ -250,7 +252,7 @@ def _restart(view: RunView, event: ev.EngineStarted, gap: Gap | None) -> None:
             _settle_status(view, feature, event.at)
     view.engines.append(event)
     view.account = replace(view.account, refused="", unreached=0, probes=0)
-    view.status, view.why, view.ended_at, view.stop = "running", "", None, ""
+    view.status, view.why, view.ended_at, view.stop, view.squeezed = "running", "", None, "", 0
 
 
 # ── what people ask for, and what the machine forces ─────────────────────────────────────────────────────────────
@@ -323,6 +325,7 @@ def _fold_attempt(view: RunView, event: ev.AttemptEvent) -> None:
             view.reworks += event.phase == "rework"
         case ev.InvocationFinished():
             view.account.observe(event)
+            view.squeezed += event.oom
             for sums in (feature, view):
                 sums.cost_usd += event.cost_usd
                 sums.cost_estimated = sums.cost_estimated or event.cost_estimated

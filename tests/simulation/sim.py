@@ -362,7 +362,7 @@ class Sim:
             or s.account.paused_until > self.now
             or self.policy.max_cost_usd is not None
         )
-        if s.working() < self.policy.max_parallel and not limited:
+        if s.working() < s.slots(self.policy.max_parallel) and not limited:
             waiting = {key[2] for at, key in s.delayed if at > self.now}
             for f in s.features.values():
                 needs = [s.features[d] for d in s.plan.features[f.id].depends_on]

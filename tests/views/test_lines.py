@@ -94,7 +94,7 @@ CASES: list[tuple[ev.Event, str, str]] = [
     (
         ev.InvocationFinished(1.0, "api", 1, 1, "killed", oom=True),
         "the system ran out of memory and ended the agent",
-        "",
+        "from now on one agent fewer at once",
     ),
     (ev.RunEnded(1.0, "done"), "run done: everything is integrated", ""),
     (ev.RunEnded(1.0, "incomplete", "1 failed"), "run ended without everything integrated: 1 failed", ""),

@@ -350,7 +350,7 @@ def agree(state: RunState, view: RunView) -> None:
     assert view.tip == state.integration_head or not state.ended
     assert view.cost_usd == pytest.approx(state.ledger.spent_usd)
     assert {pause.cause for pause in view.holds.open} == set(state.holds)
-    assert (view.stop, view.account) == (state.stop, state.account)
+    assert (view.stop, view.account, view.squeezed) == (state.stop, state.account, state.squeezed)
     ready = {key[2] for key in state.ready}
     for fid, known in state.features.items():
         seen = view.features[fid]
