@@ -47,6 +47,21 @@ def test_resume_needs_no_word_of_how_the_run_was_started(cli: Cli, repo: Repo) -
     assert [f["outcome"] for f in report["features"]] == ["integrated"] * 3
 
 
+def test_a_run_goes_on_where_its_repository_was_moved_to(cli: Cli, repo: Repo) -> None:
+    assert run(cli, repo, "-c", "config/my.json", "--yes", "--max-cost", "0.05")[0] == 3
+    moved = Repo(repo.path.rename(repo.path.parent / "moved"))
+    code, err = run(cli, moved, "-c", "config/my.json")
+    assert code == 2 and "is unfinished" in err and "inputs have changed" not in err
+    assert run(cli, moved, "--resume", "--max-cost", "1")[0] == 0
+    assert cli("report", "--json", at=moved.path).json["run"]["status"] == "done"
+
+
+def test_a_list_of_another_repository_is_not_gone_on_with(cli: Cli, repo: Repo, shop: Repo) -> None:
+    assert run(cli, repo, "-c", "config/my.json", "--yes", "--max-cost", "0.05")[0] == 3
+    refused = cli("resume", "-c", str(shop.path / "config/feature_list.json"), at=repo.path)
+    assert refused.code == 2 and "is about another repository" in refused.err and "--config" in refused.err
+
+
 def test_a_plain_run_that_goes_on_keeps_the_limit_too(cli: Cli, repo: Repo) -> None:
     assert run(cli, repo, "-c", "config/my.json", "--yes", "--max-cost", "0.05")[0] == 3
     assert run(cli, repo, "-c", "config/my.json", "--yes")[0] == 3

@@ -160,7 +160,7 @@ def test_what_was_cancelled_is_tried_again_on_the_same_branch_and_nothing_else_i
     assert sorted(started(again.lines)) == ["left", "top"]
     with project.checked_out(ended.integration_branch) as out:
         assert project.python("import top; print(top.TOTAL)", out) == "5"
-    assert [run["id"] for run in project.orchestrate("history", "--json").document["runs"]] == [ended.lines[0]["run"]]
+    assert len(project.orchestrate("history", "--json").document["runs"]) == 1
 
 
 def test_a_feature_is_tried_again_while_the_run_goes_on(project: Project) -> None:
