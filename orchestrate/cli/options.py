@@ -64,7 +64,7 @@ FeatureArgument = Annotated[
 FeatureOrRunArgument = Annotated[
     str | None,
     typer.Argument(
-        metavar="[FEATURE]",
+        metavar="FEATURE",
         help="Id of a feature. [default: the story of the whole run]",
         autocompletion=complete.features,
         show_default=False,

@@ -53,7 +53,7 @@ def stop_on_signals(
             say("stopping: nothing new is started, running agents may finish; Ctrl-C again ends them now")
             tell(StopRequested(clock.now(), "drain", by))
         elif seen.count == 2:
-            say("ending the running agents; their work is kept and `orchestrate run --resume` goes on with it")
+            say("ending the running agents; their work is kept, and `orchestrate resume` goes on with it")
             tell(StopRequested(clock.now(), "cancel", by))
         else:
             end_all(LAST_S)

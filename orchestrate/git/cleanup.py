@@ -219,7 +219,7 @@ async def _judge(shared: _Survey, key: AttemptKey, found: _Found) -> Item:
     if why_not:
         return replace(item, reason=why_not)
     if shared.mode == "merged" and key in shared.under_way:
-        return replace(item, reason="its run is unfinished and goes on with it: orchestrate run --resume")
+        return replace(item, reason="its run is unfinished and goes on with it: orchestrate resume")
     remove_it, reason = _verdict(shared.mode, item)
     return replace(item, remove=remove_it, reason=reason)
 

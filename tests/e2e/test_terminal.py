@@ -38,7 +38,7 @@ def test_ctrl_c_at_the_keyboard_drains_and_what_is_shown_says_how_to_go_on(proje
         gate.open()
         assert terminal.ended() == 130
 
-    assert "orchestrate run --resume" in terminal.screen
+    assert "orchestrate resume" in terminal.screen
     features = project.report()["features"]
     assert {f["id"]: f["status"] for f in features} == {
         "base": "integrated",
