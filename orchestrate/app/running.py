@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -35,6 +35,7 @@ from orchestrate.engine.loop import Engine
 from orchestrate.errors import ExitCode, OrchestrateError
 from orchestrate.git.fingerprint import Fingerprint, fingerprint
 from orchestrate.git.repository import branch_holds
+from orchestrate.git.runrules import require_sound
 from orchestrate.ports import Stored
 from orchestrate.spec.frozen import parse_plan, render_plan
 from orchestrate.store.artifacts import StateDir, write_atomically
@@ -48,6 +49,7 @@ from .machine import build_health, parallel_here
 from .memory import RunMemory
 from .order import Order, worktrees_dir
 from .performers import build_performers
+from .recovery import build_record, reconcile
 
 
 class Follower(Protocol):
@@ -89,7 +91,8 @@ def run_order(order: Order, follow: Callable[[str, Plan], Follower]) -> Ran:
         end_orphans(state.runs, log.runs()[-20:])
         failpoint.reach("resume.orphans.after")
         log.back_up(SystemClock().now())
-        return _Session(order, state, log, run, held).drive(follow)
+        known = replace(order, repository=order.repository.of_run(run))
+        return _Session(known, state, log, run, held).drive(follow)
 
 
 def _new_run_id() -> str:
@@ -153,6 +156,9 @@ class _Session:
         for stored in self._past:
             evolve(state, stored.event)
             self._hear(stored, follower)
+        if self._past:
+            record = build_record(state, self._memory.base_of)
+            asyncio.run(require_sound(self._order.repository, record, branch_prefix=prefix))
         try:
             last_signal = asyncio.run(self._drive(state, follower))
         except BaseException as broken:
@@ -198,7 +204,7 @@ class _Session:
         health = build_health(
             self._files, worktrees_dir(self._order.loaded, self._order.repository), settings, self._clock
         )
-        performers, agent = build_performers(
+        performers, agent, git = build_performers(
             self._order, self._plan, self._memory, self._clock, health,
             artifacts=self._files.artifacts(self._run), branch_prefix=self._prefix, worktrees=self._worktrees_so_far(),
         )  # fmt: skip
@@ -209,7 +215,8 @@ class _Session:
             )  # fmt: skip
             with stop_on_signals(self._run, engine.tell, self._clock, follower.say, self._write_report) as signals:
                 async with asyncio.TaskGroup() as beside:
-                    beginning = (*self._beginning(agent), *health.look())
+                    found = await reconcile(git, state, self._memory.base_of, self._clock.now) if self._past else ()
+                    beginning = (*self._beginning(agent, found), *health.look())
                     others = [
                         beside.create_task(self._requests.listen(engine.tell)),
                         beside.create_task(health.watch(engine.tell)),
@@ -223,15 +230,16 @@ class _Session:
         self._memory.listen(stored.event)
         follower.on_stored(stored)
 
-    def _beginning(self, agent: AgentPerformer) -> Sequence[ev.Event]:
-        """How this engine came to be, what was asked for before, and what became of the agents of the one before it."""
+    def _beginning(self, agent: AgentPerformer, found: Sequence[ev.Event]) -> Sequence[ev.Event]:
+        """How this engine came to be, what was asked for before, what became of the agents of the one before it, and what
+        the repository had of it that the log had not."""
         order, due, now = self._order, self._requests.due(), self._clock.now()
         engine = ev.EngineStarted(now, os.getpid(), socket.gethostname(), __version__, self._parallel)
         if self._past:
             failpoint.reach("resume.salvage.before")
             salvaged = (agent.salvage(AttemptKey(self._run, e.feature, e.attempt), e) for e in self._memory.invoking)
             resumed = (ev.ResumeRequested(now, order.by),) if order.unpause and paused_by(self._past, due) else ()
-            return (*due, *salvaged, engine, *resumed)
+            return (*due, *salvaged, *found, engine, *resumed)
         branch = integration_branch(self._run, self._prefix)
         started = ev.RunStarted(
             now, self._run, order.loaded.project_name, self._base, order.base.name, branch,
@@ -248,8 +256,8 @@ class _Session:
     def _write_report(self) -> Report:
         events = [stored.event for stored in self._log.read(self._run)]
         report = build_report(events, self._plan, now=self._clock.now())
-        write_atomically(self._files.report_json(self._run), render_json(report))
         write_atomically(self._files.report_markdown(self._run), render_markdown(report))
+        write_atomically(self._files.report_json(self._run), render_json(report))  # last: where it is, both are
         return report
 
 

@@ -120,6 +120,22 @@ async def keep_commit(repository: Repository, key: AttemptKey, commit: str) -> N
     await git.run("update-ref", "--no-deref", ref, wanted, before or repository.zero_id)
 
 
+async def keep_files(repository: Repository, key: AttemptKey, link: Link, base: str) -> str:
+    """Save the files of a worktree whose commits are gone from the repository, on top of `base`. Returns the commit that the
+    private ref points at now. Raises GitError, OSError."""
+    git, ref = repository.git, checkpoint_ref(key)
+    _, before = await tips_of(git, "", ref)
+    async with own_index(repository, link, of=base) as own:
+        tree = await snapshot_tree(own, await read_own_status(own))
+    parents = [base]
+    if before and (await git.run("rev-list", "--objects", "--quiet", before, "--not", base, ok=range(256))).ok:
+        parents.append(before)
+    commit = await write_commit(git, tree, parents, _message(key, base))
+    # No check of the old value: what it names may not exist any more.
+    await git.run("update-ref", "--no-deref", ref, commit)
+    return commit
+
+
 async def read_saved(git: Git, key: AttemptKey, commit: str) -> Saved:
     """What the commit of a private ref says. Checkpoints of before 0.2 do not name their head: it is then the first
     ancestor along first parents that is no checkpoint. Raises GitError."""
@@ -144,8 +160,9 @@ async def read_saved(git: Git, key: AttemptKey, commit: str) -> Saved:
 
 
 @contextlib.asynccontextmanager
-async def own_index(repository: Repository, link: Link) -> AsyncIterator[Git]:
-    """What runs git in the worktree with a copy of its index, in which no change is hidden. The agent may go on working."""
+async def own_index(repository: Repository, link: Link, *, of: str = "") -> AsyncIterator[Git]:
+    """What runs git in the worktree with a copy of its index, in which no change is hidden, or with one of the commit `of`.
+    The agent may go on working."""
     inside = repository.git.at(link.path, link.admin)
     descriptor, name = tempfile.mkstemp(prefix=INDEX_PREFIX, dir=link.admin)
     os.close(descriptor)
@@ -156,8 +173,10 @@ async def own_index(repository: Repository, link: Link) -> AsyncIterator[Git]:
             await asyncio.to_thread(_copy_index, link.index, name)
             await unhide_changes(own, is_sparse=repository.sparse)
         except (FileNotFoundError, GitError):  # it is gone, or garbage: the files are what counts
+            of = of or "HEAD"
+        if of:
             Path(name).unlink(missing_ok=True)
-            await own.run("read-tree", "HEAD", ok=(0, 128))
+            await own.run("read-tree", of, ok=(0, 128))
         yield own
     finally:
         Path(name).unlink(missing_ok=True)

@@ -26,14 +26,14 @@ from .leftovers import set_aside, variables_for
 from .link import find_link, integration_key
 from .merges import MergeConflict, join_commits
 from .portblocks import PortBlocks
+from .reconcile import reconcile
 from .repository import Repository
+from .restore import RunSetup
+from .scene import Finding, Record, Scene
 from .settings import GitSettings
 from .worktrees import Worktrees
 
 T = TypeVar("T")
-
-RunSetup = Callable[[AttemptKey, Path], Awaitable[str]]
-"""Runs the setup commands in a worktree that is ready otherwise. Answers why it failed, empty when it did not."""
 
 INTERRUPTED = "interrupted"
 
@@ -97,6 +97,10 @@ class GitPerformer:
                 await uncut(self._keep(effect, emit))
             case _:
                 raise TypeError(f"git does not perform {type(effect).__name__}")
+
+    async def reconcile(self, record: Record) -> tuple[Finding, ...]:
+        """See reconcile. Call before anything else, while nothing of the run is alive."""
+        return await reconcile(Scene(self._worktrees, record, self._run_setup))
 
     async def integration_worktree(self, run: str, commit: str) -> Path:
         """The run's integration worktree with the files of `commit`, set up. Raises OrchestrateError."""

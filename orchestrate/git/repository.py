@@ -10,14 +10,15 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from orchestrate.core.names import DEFAULT_PREFIX, parse_attempt_branch
 from orchestrate.errors import OrchestrateError
+from orchestrate.process import TAG
 
-from .link import MARKER
+from .link import INTEGRATION, MARKER
 from .run import OLDEST_GIT, Git, GitError, build_git, with_identity
 
 
@@ -38,6 +39,11 @@ class Repository:
     submodules: bool = False
     lfs: bool = False
     notices: tuple[str, ...] = ()
+
+    def of_run(self, run: str) -> Repository:
+        """The same, whose commands are known as the run's: what an engine that dies leaves of them is ended by the next."""
+        tag = f"{run}.{INTEGRATION}.git"  # no feature is called that
+        return replace(self, git=self.git.with_variables(**{TAG: tag}))
 
     @property
     def zero_id(self) -> str:

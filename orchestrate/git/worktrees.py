@@ -37,11 +37,11 @@ class Worktrees:
 
     repository: Repository
     settings: GitSettings
-    _lock: FileLock = field(init=False)
+    lock: FileLock = field(init=False)
     _tree_bytes: int | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self._lock = FileLock(self.repository.worktree_lock)
+        self.lock = FileLock(self.repository.worktree_lock)
 
     def path_of(self, key: AttemptKey) -> Path:
         return self.settings.worktrees_dir / worktree_dir(key)
@@ -62,12 +62,12 @@ class Worktrees:
         Asked for again after a crash, it takes up what is there. Raises GitError, NoSpace, OSError.
         """
         path, branch = self.path_of(key), self.branch_of(key)
-        await self._require_space(base)
-        async with self._lock.held():
+        await self.require_space(base)
+        async with self.lock.held():
             await self._add_entry(key, path, branch, base)
         git, _ = self.inside(path)
         await git.run("reset", "--hard", "--quiet", "--no-recurse-submodules", base)
-        return await copy_ignored(self.repository.git, git, self.settings.copy)
+        return await self.copy_into(git)
 
     async def check_out_merge(self, run: str, commit: str) -> tuple[Path, bool]:
         """The run's integration worktree with the files of `commit`, detached. True: it is new, or was never finished
@@ -77,21 +77,27 @@ class Worktrees:
         if link is not None and path.is_dir():
             mend_link(link)
             clear_stale_locks(link)
+            if not link.owner:  # made by an engine that died before it had marked it
+                self.mark(path, str(integration_key(run)))
             git = self.repository.git.at(path, link.admin)
             await git.run("checkout", "--detach", "--force", "--quiet", "--no-recurse-submodules", commit)
             await git.run("clean", "-ffdq")
             return path, not (link.admin / _READY).exists()
-        await self._require_space(commit)
-        async with self._lock.held():
+        await self.require_space(commit)
+        async with self.lock.held():
             if link is not None:
                 await self._remove_entry(link.path)
             await self._clear_path(path)
             await self._worktree_add("--detach", path, commit)
-            self._mark(path, str(integration_key(run)))
+            self.mark(path, str(integration_key(run)))
         git, link = self.inside(path)
         await git.run("reset", "--hard", "--quiet", "--no-recurse-submodules", commit)
-        await copy_ignored(self.repository.git, git, self.settings.copy)
+        await self.copy_into(git)
         return path, True
+
+    async def copy_into(self, git: Git) -> tuple[str, ...]:
+        """Give a fresh worktree the ignored files that it needs. Returns notices."""
+        return await copy_ignored(self.repository.git, git, self.settings.copy)
 
     def finish_merge_checkout(self, path: Path) -> None:
         """The integration worktree is set up: from now on only commits change in it."""
@@ -115,7 +121,7 @@ class Worktrees:
                 raise
             await self._take_up(key, path, branch, base)
             await self._worktree_add("-b", branch, path, base)
-        self._mark(path, str(key))
+        self.mark(path, str(key))
 
     async def _worktree_add(self, *args: str | Path) -> None:
         """`args`: (--detach | -b branch) path commit. A branch made by an add that then failed is taken back."""
@@ -141,7 +147,7 @@ class Worktrees:
                 git = repository.git.at(path, link.admin)
                 # Without an index the first checkout never ended, so nobody can have worked here.
                 if not link.index.exists() or await _is_clean(git):
-                    self._mark(path, str(key))
+                    self.mark(path, str(key))
                     return True
         await keep(repository, key, path, branch_prefix=self.settings.branch_prefix)
         if link is not None:
@@ -170,15 +176,15 @@ class Worktrees:
             number += 1
         await asyncio.to_thread(shutil.move, path, aside)
 
-    def _mark(self, path: Path, owner: str) -> None:
+    def mark(self, path: Path, owner: str) -> None:
         _, link = self.inside(path)
-        failpoint.reach("worktree.marked.before")
+        failpoint.reach("worktree.*.marked.before", "integration" if "/integration/" in owner else "attempt")
         link.mark(owner)
 
     async def _branch_tip(self, branch: str) -> str:
         return (await tips_of(self.repository.git, f"refs/heads/{branch}"))[0]
 
-    async def _require_space(self, commit: str) -> None:
+    async def require_space(self, commit: str) -> None:
         """At least the settings' spare_bytes, or twice the tree, must be free; the tree is measured once, as trees of one
         run are alike. Asked to spare nothing, it is left to be seen whether it fits."""
         if not self.settings.spare_bytes:
