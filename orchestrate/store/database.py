@@ -93,8 +93,9 @@ def create(path: Path) -> None:
         with made_aside(path) as aside:
             db = connect(aside, "mode=rw")
             with contextlib.closing(db):
+                # In this order all of it is in the file that is moved: on a full disk a write-ahead log would stay behind.
+                db.executescript(f"BEGIN;{SCHEMA};COMMIT;")
                 db.execute("PRAGMA journal_mode = WAL")
-                db.executescript(SCHEMA)
             failpoint.reach("log.created.before")
 
 

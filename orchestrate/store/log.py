@@ -248,13 +248,12 @@ class SqliteEventLog:
     def _open_to_write(self) -> sqlite3.Connection:
         if not self._is_there():
             create(self.path)
-        if self._format_now("mode=rw") < FORMAT:
-            migrate(self.path)
+        db = self._checked(connect(self.path, "mode=rw"))
+        if self._format == FORMAT:
+            return db
+        db.close()  # whoever migrates wants it for himself
+        migrate(self.path)
         return self._checked(connect(self.path, "mode=rw"))
-
-    def _format_now(self, query: str) -> int:
-        with contextlib.closing(self._checked(connect(self.path, query))):
-            return self._format
 
     def _is_there(self) -> bool:
         if self.path.exists():
