@@ -39,7 +39,7 @@ def show_receipt(
     show_lines(out, LiveTable(view, ascii_only=out.ascii_only, is_driven=is_driven).rows(now, out.width, MOST_ROWS))
     out.line()
     for fid, word, why in troubles(view):
-        _show_under(out, "✗", "red", f"{fid} {word}{': ' if why else ''}{clean(why)}")
+        _show_under(out, "✗", "red", f"{fid} {_because(word, clean(why))}")
     if len(view.warnings) > MOST_WARNINGS:
         _show_under(out, "!", "yellow", f"{len(view.warnings) - MOST_WARNINGS} older warnings are in the report")
     for warning in view.warnings[-MOST_WARNINGS:]:
@@ -58,6 +58,11 @@ def show_receipt(
         for line in whole[1:]:
             out.line(line)
         shown = name
+
+
+def _because(word: str, why: str) -> str:
+    """`failed: check tests failed`; a reason that says the word itself stands alone (`cancelled by anna@laptop`)."""
+    return why if why.startswith(f"{word} ") else f"{word}: {why}" if why else word
 
 
 def _show_under(out: Stream, sign: str, colour: str, text: str) -> None:

@@ -127,8 +127,16 @@ class AttemptView:
 
     @property
     def has_work(self) -> bool:
-        """Whether it came to anything that is kept: commits of its own, or a state that was saved."""
-        return bool(self.saved) or self.head != self.base
+        """Whether something is kept of it: commits of its own, a state that was saved, or what an agent left that nobody has
+        looked at yet."""
+        return bool(self.saved) or self.head != self.base or (bool(self.invocations) and self.sealed is None)
+
+    @property
+    def newest(self) -> str:
+        """Commit of the newest state that the log knows of; empty when there is none but the base."""
+        if self.saved and (self.sealed is None or self.saved_at >= self.sealed.at):
+            return self.saved
+        return self.head if self.head != self.base else ""
 
     def unpark(self, at: float) -> None:
         """It goes on; one that was being merged takes its turn again."""

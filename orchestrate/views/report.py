@@ -253,7 +253,7 @@ def _kept(view: RunView, attempt: AttemptView) -> rm.KeptReport:
         attempt=attempt.number,
         outcome=attempt.ended.outcome if attempt.ended else None,
         branch=attempt.branch,
-        head=attempt.head,
+        head=attempt.newest,
         ref=kept_ref(view, attempt),
         command=f"orchestrate recover {name} --run {view.run} --branch recovered/{attempt.feature}",
     )

@@ -345,8 +345,8 @@ class PauseReport:
 
 @dataclass(frozen=True, slots=True)
 class KeptReport:
-    """Work that is in no integration branch and can be brought back. ref: where its last state lies, also after a clean-up.
-    command: what brings it back into a branch."""
+    """Work that is in no integration branch and can be brought back. head: its newest commit that the log knows of, empty if
+    there is none. ref: where its last state lies, also after a clean-up. command: what brings it back into a branch."""
 
     feature: str
     attempt: int

@@ -176,7 +176,7 @@ def test_what_has_not_ended_says_why_too(name: str, fid: str, why: str) -> None:
         ("limit", ["orchestrate resume"]),
         ("interrupted", ["orchestrate resume"]),
         ("under_way", ["orchestrate status"]),
-        ("cancelled", ["orchestrate logs api", "orchestrate retry"]),
+        ("cancelled", ["orchestrate logs api", "orchestrate retry", "orchestrate recover"]),
     ],
 )
 def test_what_to_do_next(name: str, commands: list[str]) -> None:
