@@ -239,6 +239,17 @@ def is_alive(pid: int) -> bool:
     return False
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether it was stopped by a signal (Ctrl-Z, SIGSTOP), and goes on with SIGCONT."""
+    if _IS_LINUX:
+        return _linux_stat(pid)[:1] in ("T", "t")
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    return False
+
+
 def start_time(pid: int) -> str:
     """When the process started, as the system counts it; with pid and boot_id() it names a process. Empty: no such one."""
     if _IS_LINUX:

@@ -13,9 +13,11 @@ from typing import Literal
 from orchestrate.engine.health import Health, Judge, build_marks, volume_trouble
 from orchestrate.engine.vitals import (
     MIB,
+    SHARED,
     agents_that_fit,
     descriptor_limit,
     descriptors_left,
+    file_system_of,
     memory_left,
     raise_descriptor_limit,
     read_vitals,
@@ -52,9 +54,6 @@ def build_health(state: StateDir, worktrees: Path, settings: Settings, clock: Cl
 
 # ── doctor ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-_SHARED = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph", "glusterfs", "drvfs"})
-"""File systems that other hosts may write to at the same time, or that lock files in their own way."""
-
 
 def machine_rows(start: Path, settings: Settings, environ: Mapping[str, str]) -> Iterator[Row]:
     """Disks, descriptors, memory and the clock, as a run would find them."""
@@ -78,25 +77,9 @@ def _disk_rows(start: Path, settings: Settings, environ: Mapping[str, str]) -> I
         else:
             yield "disk", "ok", f"{render_size(volume.free)} free at {volume.place}", ""
     for place in (StateDir(repository.common_dir).root, trees):
-        if (kind := file_system_of(place)) in _SHARED:
+        if (kind := file_system_of(place)) in SHARED:
             text = f"{place} is on {kind}: other hosts may share it, and its locks may not hold"
             yield "file system", "note", text, "keep the repository on a local disk, or run on one host only"
-
-
-def file_system_of(place: Path, mounts: Path = Path("/proc/self/mounts")) -> str:
-    """Kind of the file system that holds the place, as the system names it; empty where it does not tell."""
-    found, longest = "", -1
-    try:
-        lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    except OSError:
-        return ""
-    there = place.resolve()
-    for line in lines:
-        fields = line.split()
-        point = Path(fields[1].replace("\\040", " "))
-        if (there == point or point in there.parents) and len(point.parts) > longest:
-            found, longest = fields[2], len(point.parts)
-    return found
 
 
 def _descriptor_row(wanted: int) -> Row:

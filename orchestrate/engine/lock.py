@@ -21,7 +21,9 @@ from typing import Any, Self
 
 from orchestrate import failpoint
 from orchestrate.errors import OrchestrateError
-from orchestrate.process import boot_id, start_time
+from orchestrate.process import boot_id, is_stopped, start_time
+
+from .vitals import SHARED, file_system_of
 
 Flock = Callable[[int, int], None]
 
@@ -99,10 +101,13 @@ class Held:
         self.release()
 
 
-def acquire(path: Path, owner: Owner, *, flock: Flock = fcntl.flock) -> Held:
-    """Take the lock and note ourselves as its owner.
+def acquire(
+    path: Path, owner: Owner, *, flock: Flock = fcntl.flock, kind_of: Callable[[Path], str] = file_system_of
+) -> Held:
+    """Take the lock and note ourselves as its owner. kind_of: names the file system that a path lies on.
 
-    Raises OrchestrateError when another engine has it, or when the file system cannot lock.
+    Raises OrchestrateError when another engine has it, when the file system cannot lock, or when it may lock for this
+    host alone and an engine of another one has not said that it has ended.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     for attempt in range(ATTEMPTS):
@@ -111,6 +116,7 @@ def acquire(path: Path, owner: Owner, *, flock: Flock = fcntl.flock) -> Held:
             flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_still_there(fd, path):
                 failpoint.reach("lock.taken")
+                _refuse_other_host(fd, path, owner, kind_of)
                 held = Held(fd, path)
                 held.note(owner)
                 return held
@@ -119,7 +125,12 @@ def acquire(path: Path, owner: Owner, *, flock: Flock = fcntl.flock) -> Held:
                 time.sleep(PAUSE_S)
         except OSError as error:
             os.close(fd)
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
             raise _unlockable(path, error) from error
+        except OrchestrateError:
+            os.close(fd)
+            raise
         os.close(fd)
     raise refusal(_read(path))
 
@@ -160,10 +171,17 @@ _NOBODY = Owner(0, "", "", "", "", "", 0.0)
 def _read(path: Path) -> Owner:
     """The note; a blank owner where it cannot be read (not yet written, or damaged: the lock holds all the same)."""
     try:
-        note: dict[str, Any] = json.loads(path.read_bytes().partition(b"\n")[0])
+        return _parse(path.read_bytes())
+    except OSError:
+        return _NOBODY
+
+
+def _parse(text: bytes) -> Owner:
+    try:
+        note: dict[str, Any] = json.loads(text.partition(b"\n")[0])
         if isinstance(note["pid"], int) and isinstance(note["since"], int | float):
             return Owner(**note)
-    except (OSError, ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError):
         pass
     return _NOBODY
 
@@ -173,8 +191,35 @@ def refusal(other: Owner) -> OrchestrateError:
     what = f"run {other.run} is being driven by" if other.run else "this repository is in use:"
     if not other.run and other.command:
         what = f"`{other.command}` is at work on this repository:"
+    if is_here(other) and is_stopped(other.pid):
+        return OrchestrateError(
+            f"{what} {other}, which is stopped (Ctrl-Z, or SIGSTOP)",
+            hint=f"let it go on: kill -CONT {other.pid}   or end it: kill -INT {other.pid} && kill -CONT {other.pid}",
+        )
     steer = "   let it wait: orchestrate pause   end it: orchestrate stop" if other.run else ""
     return OrchestrateError(f"{what} {other}", hint=f"watch it: orchestrate status{steer}")
+
+
+def is_here(other: Owner) -> bool:
+    """Whether it is a living process of this machine, and not another one that was given its number since."""
+    return bool(other.pid) and other.boot == boot_id() and start_time(other.pid) == other.started
+
+
+def _refuse_other_host(fd: int, path: Path, ours: Owner, kind_of: Callable[[Path], str]) -> None:
+    """Network file systems may be mounted so that locks hold on one host only; then all there is of an engine elsewhere is
+    its note, which it takes back when it ends. Containers of one machine have names of their own, but share its kernel."""
+    other = _parse(os.pread(fd, NOTE_LIMIT, 0))
+    if not other.pid or other.host == ours.host or (other.boot and other.boot == ours.boot):
+        return
+    if kind_of(path) in SHARED:
+        raise OrchestrateError(
+            f"run {other.run} was driven by {other}, and has not been seen to end; from here it cannot be told whether it has",
+            hint=f"end it on {other.host}: orchestrate stop   only if that host is surely off: rm {path}",
+        )
+
+
+NOTE_LIMIT = 64 * 1024
+"""Bytes of the note that are read."""
 
 
 def _unlockable(path: Path, error: OSError) -> OrchestrateError:

@@ -134,3 +134,25 @@ def _group_memory(cgroup: Path) -> int | None:
             stat = dict(line.split() for line in (cgroup / "memory.stat").read_text().splitlines())
             return max(0, int(limit) - used + int(stat.get("inactive_file", 0)))
     return None
+
+
+# ── kinds of file systems ────────────────────────────────────────────────────────────────────────────────────────
+
+SHARED = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph", "glusterfs", "drvfs"})
+"""File systems that other hosts may write to at the same time, or that lock files in their own way."""
+
+
+def file_system_of(place: Path, mounts: Path = Path("/proc/self/mounts")) -> str:
+    """Kind of the file system that holds the place, as the system names it; empty where it does not tell."""
+    found, longest = "", -1
+    try:
+        lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return ""
+    there = place.resolve()
+    for line in lines:
+        fields = line.split()
+        point = Path(fields[1].replace("\\040", " "))
+        if (there == point or point in there.parents) and len(point.parts) > longest:
+            found, longest = fields[2], len(point.parts)
+    return found

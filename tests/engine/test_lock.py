@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
-from orchestrate.engine.lock import Held, Owner, acquire, owner, this_process
+from orchestrate.engine.lock import Held, Owner, acquire, is_here, owner, this_process
 from orchestrate.errors import OrchestrateError
 from orchestrate.process import start_time
 
@@ -233,3 +235,121 @@ def test_a_lock_that_may_not_be_opened_is_an_error(tmp_path: Path) -> None:
         acquire(tmp_path / "engine.lock", me(), flock=denied)
     with pytest.raises(PermissionError):
         owner(tmp_path / "engine.lock", flock=denied)
+
+
+# ── who it is, really ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_of_two_at_once_exactly_one_runs_and_the_other_says_who_a_hundred_times(path: Path) -> None:
+    """Two processes that begin at the same moment, and again, without ever being started anew."""
+    program = """
+        import pathlib, sys
+        from orchestrate.engine.lock import acquire, this_process
+        from orchestrate.errors import OrchestrateError
+        held = None
+        for line in sys.stdin:
+            if line == "go\\n":
+                try:
+                    held = acquire(pathlib.Path(sys.argv[1]), this_process(run="r", command="x", since=1.0))
+                    print("held", flush=True)
+                except OrchestrateError as refusal:
+                    print(refusal.message, flush=True)
+            elif held is not None:
+                held.release()
+                held = None
+    """
+    engines = [
+        subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(program), str(path)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
+            env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]},
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+
+    def tell(word: str) -> None:
+        for engine in engines:
+            assert engine.stdin is not None
+            engine.stdin.write(f"{word}\n")
+
+    try:
+        for _ in range(100):
+            tell("go")
+            said = [engine.stdout.readline().strip() for engine in engines if engine.stdout is not None]
+            winner = engines[said.index("held")]
+            (refused,) = (words for words in said if words != "held")
+            assert refused.startswith(f"run r is being driven by pid {winner.pid} on ")
+            tell("release")
+    finally:
+        for engine in engines:
+            engine.kill()
+            engine.communicate()
+
+
+def test_a_stopped_engine_is_told_and_how_it_goes_on(path: Path) -> None:
+    engine = start_engine(path)
+    engine.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, engine.pid, os.WSTOPPED | os.WNOWAIT)
+    with pytest.raises(OrchestrateError, match=r"which is stopped \(Ctrl-Z, or SIGSTOP\)") as refused:
+        acquire(path, me())
+    assert f"kill -CONT {engine.pid}" in refused.value.hint
+    engine.send_signal(signal.SIGCONT)
+    os.waitid(os.P_PID, engine.pid, os.WCONTINUED)
+    with pytest.raises(OrchestrateError) as refused:
+        acquire(path, me())
+    assert "orchestrate pause" in refused.value.hint
+    kill(engine)
+
+
+def test_a_process_is_told_from_another_with_its_number() -> None:
+    mine = me()
+    assert is_here(mine)
+    assert not is_here(replace(mine, started="0")), "its number was given to us since"
+    assert not is_here(replace(mine, boot="of another start")), "the machine was started anew since"
+    assert not is_here(replace(mine, pid=0))
+
+
+def noted(path: Path, other: Owner) -> None:
+    """The note of an engine that was killed: its lock is gone, its words are not."""
+    path.parent.mkdir()
+    path.touch()
+    fd = os.open(path, os.O_RDWR)
+    Held(fd, path).note(other)
+    os.close(fd)
+
+
+ELSEWHERE = Owner(41, "7", "boot", "elsewhere", RUN, "orchestrate run", 1.0)
+
+
+def test_where_locks_may_hold_for_one_host_only_the_note_of_another_counts(path: Path) -> None:
+    noted(path, ELSEWHERE)
+    with pytest.raises(
+        OrchestrateError, match=f"run {RUN} was driven by pid 41 on elsewhere .*not been seen to end"
+    ) as no:
+        acquire(path, me(), kind_of=lambda _: "nfs4")
+    assert no.value.hint == f"end it on elsewhere: orchestrate stop   only if that host is surely off: rm {path}"
+    assert path.read_bytes(), "the note stays"
+    path.unlink()  # as the hint says
+    acquire(path, me(), kind_of=lambda _: "nfs4").release()
+
+
+@pytest.mark.parametrize(
+    ("other", "kind"),
+    [
+        (ELSEWHERE, "ext4"),  # no other host can be here: the machine was given another name
+        (replace(ELSEWHERE, boot=me().boot), "nfs4"),  # another container of this machine: its locks are ours
+        (replace(ELSEWHERE, host=me().host), "nfs4"),  # this host, before it was started anew
+    ],
+)
+def test_otherwise_a_note_without_its_lock_is_nothing(path: Path, other: Owner, kind: str) -> None:
+    noted(path, other)
+    acquire(path, me(), kind_of=lambda _: kind).release()
+
+
+def test_a_full_disk_is_no_matter_of_locks(path: Path) -> None:
+    def full(fd: int, how: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        acquire(path, me(), flock=full)
+    assert not [f for f in psutil.Process().open_files() if f.path == str(path)]
