@@ -53,6 +53,7 @@ COMMANDS = {
     "diff": Entry(WATCH, "What a feature changed."),
     "report": Entry(AFTER, "The outcome of a run, with every attempt."),
     "history": Entry(AFTER, "All runs of this repository."),
+    "recover": Entry(AFTER, "List the work of any attempt that can be brought back, and bring it back."),
     "cleanup": Entry(AFTER, "Remove worktrees and branches that are kept elsewhere."),
     "init": Entry(SETUP, "Write a first feature list that fits this repository."),
     "doctor": Entry(SETUP, "Check what this machine and repository offer."),

@@ -58,7 +58,7 @@ def diff(
     out = session.printer.out
     kind = ["--stat", f"--stat-width={out.width}"] if stat else ["--patch", "--binary"]
     made = git.run_now("diff", "--no-color", "--no-ext-diff", "--no-textconv", *kind, attempt.base, head, "--")
-    _write(out, made.stdout)
+    write_patch(out, made.stdout)
     if not made.stdout:
         session.printer.say(f"attempt {attempt.number} at {fid} has changed nothing that is committed")
     if attempt.ended is None and (waiting := _uncommitted(git, common, Path(attempt.path))):
@@ -88,7 +88,7 @@ def _uncommitted(git: Git, common: Path, path: Path) -> int:
     return sum(1 for entry in status.stdout.split(b"\0") if entry)
 
 
-def _write(out: Stream, patch: bytes) -> None:
+def write_patch(out: Stream, patch: bytes) -> None:
     """Byte for byte into a file or a pipe, for `git apply`; harmless and in colour on a terminal."""
     buffer = getattr(out.file, "buffer", None)
     if not out.is_terminal and not out.color and buffer is not None:

@@ -1,0 +1,207 @@
+"""`orchestrate recover`: lists what can be brought back of any attempt of any run, and brings it back."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shlex
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from orchestrate.app.recoverable import Entry, list_entries, matches_run, pick
+from orchestrate.cli import complete
+from orchestrate.cli.context import Session
+from orchestrate.cli.diff import write_patch
+from orchestrate.cli.options import JsonOption
+from orchestrate.cli.printer import Printer
+from orchestrate.cli.recorded import open_recorded
+from orchestrate.errors import OrchestrateError
+from orchestrate.git.recover import bring_into_branch, bring_into_worktree, tree_of
+from orchestrate.git.repository import Repository, open_repository
+from orchestrate.spec.load import load_settings
+from orchestrate.views.figures import count_of
+from orchestrate.views.text import clean, columns
+
+RECOVER_SCHEMA = "orchestrate/recover/v1"
+
+HEAD = ("run", "feature", "when", "state", "work", "in")
+
+
+def recover(
+    session: Session,
+    feature: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="FEATURE[@N]", help="A feature, or one attempt at it.", autocompletion=complete.features
+        ),
+    ] = None,
+    branch: Annotated[str | None, typer.Option("--branch", "-b", metavar="NAME", help="Into a new branch.")] = None,
+    worktree: Annotated[
+        Path | None,
+        typer.Option("--worktree", "-w", metavar="DIR", help="Into a new worktree (with -b: on that branch)."),
+    ] = None,
+    show: Annotated[bool, typer.Option("--show", help="What it changed: files, then the patch.")] = False,
+    run: Annotated[
+        str | None,
+        typer.Option("--run", metavar="RUN", help="Only this run's. [default: all]", autocompletion=complete.runs),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also what is in a branch that stays.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List the work that can be brought back, or bring it back.
+
+    Work of every attempt is kept, committed or not, also after cleanup. What was not committed becomes one more commit in a
+    branch, and uncommitted files in a worktree. Nothing that exists is overwritten.
+
+    \b
+      orchestrate recover                           what there is
+      orchestrate recover api --show                what its newest attempt changed
+      orchestrate recover api@1 --branch api-first  into a new branch
+      orchestrate recover api --worktree ../api     into a new worktree
+    """
+    if feature is None and (branch or worktree or show):
+        raise OrchestrateError("which feature is meant?", hint="see what there is: orchestrate recover")
+    if feature is not None and not (branch or worktree or show):
+        raise OrchestrateError(
+            f"what is to be done with '{clean(feature)}'?", hint="--show, --branch NAME or --worktree DIR"
+        )
+    if as_json and show:
+        raise OrchestrateError("--show prints a patch, not JSON", hint="leave one of them out")
+    settings, _ = load_settings(start=session.start, environ=session.environ, flags={})
+    repository = open_repository(session.start, environ=session.environ, branch_prefix=settings.branch_prefix)
+    with open_recorded(session.start, session.environ) as recorded:
+        entries = list_entries(repository, recorded.log, branch_prefix=settings.branch_prefix)
+    if feature is None:
+        _list(session.printer, _of_run(entries, run or ""), everything=everything, as_json=as_json)
+        return
+    name, number = _parse(feature)
+    entry = pick(entries, name, number, run or "")
+    if show:
+        _show(session, repository, entry)
+    if branch or worktree:
+        _bring(session, repository, entry, branch or "", worktree, as_json=as_json)
+
+
+def _parse(given: str) -> tuple[str, int | None]:
+    """`api@2` → the feature and the attempt."""
+    name, at, number = given.rpartition("@")
+    if not at:
+        return given, None
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", number):
+        raise OrchestrateError(f"'{clean(given)}' names no attempt", hint=f"such as: {clean(name) or 'api'}@1")
+    return name, int(number)
+
+
+def _of_run(entries: Sequence[Entry], run: str) -> list[Entry]:
+    found = [entry for entry in entries if matches_run(entry.item.key.run, run)]
+    if run and not found:
+        raise OrchestrateError(f"nothing of a run '{clean(run)}' is left", hint="see all: orchestrate recover --all")
+    return found
+
+
+# ── listing ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _list(printer: Printer, entries: Sequence[Entry], *, everything: bool, as_json: bool) -> None:
+    shown = [entry for entry in entries if everything or not entry.is_kept]
+    if as_json:
+        printer.document({"schema": RECOVER_SCHEMA, "entries": [_document(entry) for entry in shown]})
+        return
+    rest = len(entries) - len(shown)
+    if not shown:
+        printer.say("there is no work that is not in a branch that stays" if rest else "no run has left any work here")
+    else:
+        lines = columns([HEAD, *(_cells(entry) for entry in shown)])
+        printer.out.line(printer.out.paint(lines[0], "dim"))
+        for line in lines[1:]:
+            printer.out.line(line)
+        first = next((entry for entry in shown if not entry.item.problem), None)
+        if first is not None:
+            key = first.item.key
+            printer.say(f"to see one: orchestrate recover {key.feature}@{key.attempt} --run {key.run} --show")
+            printer.say("to bring it back: the same with --branch NAME or --worktree DIR")
+    if rest:
+        printer.say(f"{rest} more {'is' if rest == 1 else 'are'} in branches that stay: orchestrate recover --all")
+
+
+def _cells(entry: Entry) -> tuple[str, ...]:
+    item = entry.item
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.at)) if entry.at else ""
+    work = [count_of(item.commits, "commit")] if item.commits else []
+    work += [count_of(item.changed, "file")] if item.changed else []
+    words = ", ".join(work) or "no changes"
+    if item.uncommitted:
+        words += f", {item.uncommitted} uncommitted"
+    where = ", ".join(item.where)
+    if item.held_by:
+        where += f"; all of it in {item.held_by}"
+    if item.problem:
+        words, where = "lost", item.problem
+    return (
+        clean(item.key.run), clean(f"{item.key.feature}@{item.key.attempt}"), when, entry.standing, words, clean(where),
+    )  # fmt: skip
+
+
+def _document(entry: Entry) -> dict[str, Any]:
+    """Times in UTC, ISO 8601."""
+    item = entry.item
+    return {
+        "run": item.key.run,
+        "feature": item.key.feature,
+        "attempt": item.key.attempt,
+        "at": datetime.fromtimestamp(entry.at, UTC).isoformat(timespec="seconds") if entry.at else None,
+        "state": entry.standing,
+        "worktree": str(item.path) if item.path else "",
+        "branch": item.branch.removeprefix("refs/heads/"),
+        "private_ref": item.ref,
+        "head": item.head,
+        "base": item.base,
+        "commits": item.commits,
+        "changed_files": item.changed,
+        "uncommitted_files": item.uncommitted,
+        "held_by": item.held_by,
+        "problem": item.problem,
+    }
+
+
+# ── one ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _show(session: Session, repository: Repository, entry: Entry) -> None:
+    item, out = entry.item, session.printer.out
+    tree = asyncio.run(tree_of(repository, item))
+    base = item.base or repository.git.run_now("hash-object", "-t", "tree", "/dev/null").stdout.decode().strip()
+    kind = ("--stat", "--patch", "--binary", f"--stat-width={out.width}")
+    made = repository.git.run_now("diff", "--no-color", "--no-ext-diff", "--no-textconv", *kind, base, tree, "--")
+    write_patch(out, made.stdout)
+    if not made.stdout:
+        session.printer.say(f"attempt {item.key.attempt} at {item.key.feature} has changed nothing")
+
+
+def _bring(
+    session: Session, repository: Repository, entry: Entry, branch: str, worktree: Path | None, *, as_json: bool
+) -> None:
+    item, printer = entry.item, session.printer
+    path = session.path(worktree) if worktree is not None else None
+    tip = item.head
+    if path is not None:
+        asyncio.run(bring_into_worktree(repository, item, path, branch))
+    else:
+        tip = asyncio.run(bring_into_branch(repository, item, branch))
+    if as_json:
+        made = {"branch": branch, "worktree": str(path) if path else "", "commit": tip}
+        printer.document({"schema": RECOVER_SCHEMA, "entries": [_document(entry)], "made": made})
+        return
+    what = f"attempt {item.key.attempt} at {item.key.feature} of run {item.key.run}"
+    if path is not None:
+        on = f", on branch {branch}" if branch else ""
+        printer.answer(clean(f"brought back {what} into {path}{on}"))
+        printer.say(f"cd {shlex.quote(clean(str(path)))}")
+        return
+    printer.answer(clean(f"brought back {what} into branch {branch}"))
+    printer.say(f"git log {clean(branch)}")
