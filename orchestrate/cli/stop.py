@@ -23,8 +23,8 @@ def stop(
     Does not wait for the end. `resume` goes on with the rest; nothing that was finished is paid for again.
 
     \b
-      orchestrate stop          as the first Ctrl-C: running agents finish
-      orchestrate stop --now    as the second: agents are ended, their work is kept
+      orchestrate stop          as one Ctrl-C: running agents finish
+      orchestrate stop --now    as two: agents are ended, work is kept
     """
     target = find_target(session, run)
     if target.engine is None:
