@@ -25,8 +25,15 @@ def home(session: Session) -> ExitCode:
     if commands:
         session.printer.answer()
     width = max((len(command) for command, _ in commands), default=0)
+    out = session.printer.out
+    is_narrow = out.is_terminal and any(len("next: ") + width + 2 + len(why) > out.width for _, why in commands)
     for number, (command, why) in enumerate(commands):
-        session.printer.answer(f"{'next:' if number == 0 else '     '} {command.ljust(width)}  {why}".rstrip())
+        lead = "next: " if number == 0 else "      "
+        if is_narrow:
+            session.printer.answer(f"{lead}{command}")
+            session.printer.answer(out.paint(f"          {why}", "dim"))
+        else:
+            session.printer.answer(f"{lead}{command.ljust(width)}  {why}".rstrip())
     session.printer.say("\norchestrate --help lists all commands")
     return ExitCode.DONE
 

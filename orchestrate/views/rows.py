@@ -51,6 +51,8 @@ LOOKS: Mapping[Status, Look] = {
 
 CUT_OFF = Look("cut off", "skipped", "caution", _OUT)
 """Of a feature that was at work when its engine died."""
+PARKED = Look("parked", "waiting", "caution", _PAUSED)
+"""Of a feature that has begun and waits for a later engine, with its work and its session."""
 _AT_WORK: frozenset[Status] = frozenset({"preparing", "working", "checking", "merging"})
 
 GROUPS: tuple[tuple[Group, str, str, Tone], ...] = (
@@ -78,10 +80,13 @@ class Row:
     estimated: bool = False
     last: str = ""
     is_cut_off: bool = False
+    is_parked: bool = False
 
     @property
     def look(self) -> Look:
-        return CUT_OFF if self.is_cut_off else LOOKS[self.status]
+        if self.is_cut_off:
+            return CUT_OFF
+        return PARKED if self.is_parked else LOOKS[self.status]
 
 
 def row_of(view: RunView, fid: str, now: float, *, is_driven: bool = True) -> Row:
@@ -102,6 +107,7 @@ def row_of(view: RunView, fid: str, now: float, *, is_driven: bool = True) -> Ro
         feature.cost_estimated,
         last_words(view, feature, now, is_driven=is_driven),
         is_cut_off(view, feature, is_driven=is_driven),
+        feature.status == "waiting" and attempt is not None and bool(attempt.parked),
     )
 
 

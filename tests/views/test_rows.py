@@ -118,7 +118,7 @@ def test_nothing_moves_when_nobody_is_at_it() -> None:
     assert (shown.elapsed_s, shown.look.word, shown.last) == (2.0, "cut off", "was: agent starts")
     parked = (*BEGUN, PREPARED, ev.AttemptParked(20.0, "api", 1, 6, "stopped while working"))
     stopped = row_of(build_view(PLAN, (*parked, ev.RunEnded(20.0, "interrupted"))), "api", 5000.0)
-    assert (stopped.elapsed_s, stopped.look.word) == (10.0, "waiting")
+    assert (stopped.elapsed_s, stopped.look.word) == (10.0, "parked")
     assert stopped.last == "stopped while working; its work is kept"
 
 
