@@ -19,6 +19,7 @@ from pathlib import Path
 from orchestrate.core import events as ev
 from orchestrate.core.state import RunState, evolve, fresh
 from orchestrate.engine.lock import Owner, acquire, owner, terminal, this_process
+from orchestrate.engine.lock import refusal as held_words
 from orchestrate.errors import ExitCode, OrchestrateError
 from orchestrate.ports import Clock, Stored
 from orchestrate.spec.frozen import parse_plan
@@ -194,12 +195,17 @@ def deliver(state: StateDir, run: str, request: ev.Event, *, clock: Clock, patie
             else:
                 _driver(engine, run)
             if time.monotonic() > until:
-                raise refusal or OrchestrateError(
-                    f"the request is stored, but nobody has answered within {patience_s:g} s: {engine}",
-                    hint="it takes effect as soon as that engine goes on, or with: orchestrate resume",
-                    code=ExitCode.INCOMPLETE,
-                )
+                raise refusal or _unanswered(engine, patience_s)
             time.sleep(LOOK_S)
+
+
+def _unanswered(engine: Owner | None, patience_s: float) -> OrchestrateError:
+    words = held_words(engine) if engine else OrchestrateError("who drives the run is not known")
+    return OrchestrateError(
+        f"the request is stored, but was not heard within {patience_s:g} s: {words.message}",
+        hint=words.hint,
+        code=ExitCode.INCOMPLETE,
+    )
 
 
 def _recorded(log: SqliteEventLog, run: str, number: int, after: int) -> Stored | None:
