@@ -8,10 +8,14 @@ from typing import Any
 
 import pytest
 
-from orchestrate.core.events import RunStarted
-from orchestrate.core.state import evolve, fresh
+from orchestrate.core.events import Control, RunStarted, StopRequested
 from orchestrate.store.codec import KINDS
-from tests.replay.recording import HERE, load_scenario, parse_line, render_line, render_report
+from orchestrate.store.log import SqliteEventLog
+from tests.replay.recording import HERE, fold, load_scenario, parse_line, render_line, render_report, render_state
+from tests.store.format1 import write_format_1
+
+CONTROLS = {kind for kind, cls in KINDS.items() if issubclass(cls, Control | StopRequested)}
+"""What people ask for; all of it is in the recorded runs of 0.2."""
 
 LOGS = sorted(HERE.glob("v*/*.jsonl"))
 recorded = pytest.mark.parametrize("path", LOGS, ids=[f"{path.parent.name}-{path.stem}" for path in LOGS])
@@ -37,21 +41,42 @@ def test_gives_the_recorded_report(path: Path) -> None:
 @recorded
 def test_folds_into_the_state_that_decides(path: Path) -> None:
     scenario = load_scenario(path)
-    begun = next(event for event in scenario.events if isinstance(event, RunStarted))
-    state = fresh(begun.run, scenario.plan, begun.base)
-    for event in scenario.events:
-        evolve(state, event)
     then = json.loads(path.with_suffix(".report.json").read_text())
-    assert {fid: f.number for fid, f in state.features.items()} == {
+    assert {fid: f.number for fid, f in fold(scenario).features.items()} == {
         f["id"]: len(f["attempts"]) for f in then["features"]
     }
+    recorded_state = path.with_suffix(".state.json")
+    assert recorded_state.exists() or path.parent.name == "v0.1", "states are recorded since 0.2"
+    if recorded_state.exists():
+        assert differences(render_state(scenario), json.loads(recorded_state.read_text()), "state") == []
+
+
+@recorded
+def test_goes_through_the_log_on_disk(path: Path, tmp_path: Path) -> None:
+    """As a log of then, which this version opens, reads, and goes on with."""
+    scenario = load_scenario(path)
+    begun = next(event for event in scenario.events if isinstance(event, RunStarted))
+    file = tmp_path / "log.sqlite3"
+    if path.parent.name == "v0.1":
+        write_format_1(file, {begun.run: scenario.events})
+    else:
+        with SqliteEventLog(file) as log:
+            log.append(begun.run, scenario.events)
+    with SqliteEventLog(file) as log:
+        assert [stored.event for stored in log.read(begun.run)] == list(scenario.events)
+        assert log.verify() == len(scenario.events)
+
+
+def kinds_of(release: str) -> set[str]:
+    texts = [path.read_text() for path in LOGS if path.parent.name == release]
+    return {json.loads(line)["kind"] for line in "".join(texts).splitlines()}
 
 
 def test_no_recorded_kind_is_forgotten() -> None:
-    """The first release wrote every kind there was."""
-    kinds = {json.loads(line)["kind"] for line in "".join(path.read_text() for path in LOGS).splitlines()}
-    assert kinds <= set(KINDS)
-    assert len(kinds) == 27
+    """Each release wrote every kind there was."""
+    assert len(kinds_of("v0.1")) == 27 and kinds_of("v0.1") <= set(KINDS)
+    assert kinds_of("v0.2") <= set(KINDS)
+    assert kinds_of("v0.2") >= CONTROLS
 
 
 def test_a_line_is_written_as_it_was_read() -> None:
