@@ -13,13 +13,18 @@ import jsonschema
 import pytest
 
 from orchestrate.cli.completion import completion
+from orchestrate.cli.context import Session
+from orchestrate.cli.home import home
 from orchestrate.core import events as ev
 from orchestrate.core.plan import Feature, build_plan
 from orchestrate.engine.lock import acquire, this_process
 from orchestrate.spec.frozen import render_plan
 from orchestrate.store.artifacts import StateDir
 from orchestrate.store.log import SqliteEventLog
+from tests.support.logs import BRANCH, happy_diamond
 from tests.support.repos import Repo
+from tests.support.statedir import Recording
+from tests.support.terminal import Terminal
 
 from .conftest import Cli
 
@@ -264,3 +269,18 @@ def test_home_while_a_run_goes_on(cli: Cli, shop: Repo) -> None:
         assert "next: orchestrate status" in cli(at=shop.path).out
     finally:
         held.release()
+
+
+def test_a_narrow_terminal_gets_each_reason_on_a_line_of_its_own(recording: Recording) -> None:
+    recording.store_scenario(happy_diamond())
+    terminal = Terminal()
+    printer = terminal.printer
+    printer.out.is_terminal, printer.out.width = True, 80
+    home(Session(recording.repo.path, dict(os.environ), printer))
+    lines = terminal.out.getvalue().splitlines()
+    assert lines[lines.index("") + 1 :][:4] == [
+        f"next: git merge {BRANCH}",
+        "          take over 4 features",
+        "      orchestrate cleanup --merged",
+        "          remove worktrees and branches that are merged",
+    ]
