@@ -29,6 +29,7 @@ from orchestrate.core.names import (
 from orchestrate.errors import OrchestrateError
 
 from .checkpoint import keep, own_index, snapshot_tree, tips_under
+from .leftovers import excludes_copy
 from .link import INTEGRATION, Link, find_link, integration_key, links, mend_link, processes_inside
 from .locking import FileLock
 from .repository import Repository
@@ -331,6 +332,8 @@ async def _remove_one(repository: Repository, item: Item, prefix: str) -> str:
         failpoint.reach("cleanup.item.kept")
     if item.path is not None:
         await _remove_worktree(repository, item.path)
+        if copy := excludes_copy(repository, str(item.key)):
+            copy.unlink(missing_ok=True)
     if item.branch:
         await repository.git.run("update-ref", "--no-deref", "-d", f"refs/heads/{item.branch}", item.tip)
     failpoint.reach("cleanup.item.end")

@@ -10,6 +10,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from orchestrate.core.names import parse_attempt_key, worktree_dir
+
 from .link import Link
 from .repository import Repository
 from .run import EXCLUDES, EXCLUDES_SETTING, Git, paths_of
@@ -32,7 +34,16 @@ async def set_aside(repository: Repository, link: Link) -> tuple[str, ...]:
         unfinished = link.admin / f"{EXCLUDES}.new"
         unfinished.write_bytes(text)
         unfinished.replace(excludes)
+        if copy := excludes_copy(repository, link.owner):
+            copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            copy.write_bytes(text)
     return paths
+
+
+def excludes_copy(repository: Repository, owner: str) -> Path | None:
+    """Where the list lies a second time, for a worktree that has lost its entry. owner: what its MARKER says."""
+    key = parse_attempt_key(owner)
+    return repository.common_dir / "orchestrate" / "excludes" / worktree_dir(key) if key else None
 
 
 def variables_for(link: Link) -> dict[str, str]:

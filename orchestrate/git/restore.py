@@ -15,7 +15,7 @@ from pathlib import Path
 from orchestrate.core.names import AttemptKey, checkpoint_ref
 
 from .checkpoint import keep_commit, read_saved, tips_of
-from .leftovers import set_aside
+from .leftovers import excludes_copy, set_aside
 from .link import Link, clear_stale_locks, find_link, first_line, links
 from .repository import Repository
 from .run import EXCLUDES, OBJECT_ID, Git
@@ -114,10 +114,11 @@ async def rebuild_entry(worktrees: Worktrees, key: AttemptKey, head: str) -> Non
     repository, path = worktrees.repository, worktrees.path_of(key)
     place = path.with_name(path.name + REMADE)
     async with worktrees.lock.held():
-        excludes = b""
+        kept = excludes_copy(repository, str(key))
+        excludes = _contents(kept) if kept else b""
         for old in (find_link(repository.common_dir, path), entry_of(repository.common_dir, key)):
             if old is not None and old.admin.is_dir():
-                excludes = excludes or _contents(old.admin / EXCLUDES)
+                excludes = _contents(old.admin / EXCLUDES) or excludes
                 put_entry_aside(repository, old.admin)
         half = find_link(repository.common_dir, place)
         if half is not None:
