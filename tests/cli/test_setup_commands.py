@@ -197,11 +197,20 @@ def offered(at: Path, words: str) -> list[str]:
         ("orchestrate plan --select base,ta", ["base,tag:core", "base,tag:ui"]),
         ("orchestrate logs t", ["top"]),
         ("orchestrate status 2026", [RUN]),
+        ("orchestrate resume 2026", [RUN]),
+        ("orchestrate retry r", ["right"]),
+        ("orchestrate cancel base ", ["left", "right", "top"]),
+        ("orchestrate answer b", ["base"]),
     ],
 )
 def test_tab_offers(shop: Repo, words: str, expected: list[str]) -> None:
     record(shop)
     assert offered(shop.path, words) == expected
+
+
+def test_tab_offers_the_features_of_the_run_where_there_is_no_list(recording: Recording) -> None:
+    recording.store_scenario(happy_diamond())
+    assert offered(recording.repo.path, "orchestrate logs d") == ["db", "dash"]
 
 
 def test_tab_is_silent_when_files_are_broken(shop: Repo, tmp_path: Path) -> None:
