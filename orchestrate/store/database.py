@@ -66,6 +66,8 @@ ROWS = {
 }
 """Events of each format, with their sums where there are any."""
 
+REQUESTS = "SELECT id, run, at, kind, body, sum FROM control"
+
 
 def connect(path: Path, query: str, busy_s: float = BUSY_S) -> sqlite3.Connection:
     """query: of an SQLite URI, such as `mode=ro`. No implicit transactions: on Python 3.11 that is isolation_level=None."""

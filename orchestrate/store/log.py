@@ -25,9 +25,9 @@ from orchestrate.store.artifacts import ballast_of
 from orchestrate.store.ballast import drop_ballast
 from orchestrate.store.chain import START, is_intact, link
 from orchestrate.store.codec import UnreadableEventError, decode, encode
-from orchestrate.store.database import FORMAT, ROWS, connect, create, format_of
+from orchestrate.store.database import FORMAT, REQUESTS, ROWS, connect, create, format_of
 from orchestrate.store.migration import FoundDamage, InUse, migrate
-from orchestrate.store.verification import find_broken_pages, find_damage
+from orchestrate.store.verification import changed, find_broken_pages, find_damage
 
 _RUNS = """
 WITH RECURSIVE known(run) AS (
@@ -47,6 +47,8 @@ _NEWEST = "SELECT seq, run, sum FROM event ORDER BY seq DESC LIMIT 1"
 _NEWEST_OF_RUN = "SELECT seq FROM event WHERE run = ? AND seq > ? ORDER BY seq DESC LIMIT 1"
 
 _SUM_BEFORE = "SELECT sum FROM event WHERE run = ? AND seq < ? ORDER BY seq DESC LIMIT 1"
+
+_REQUEST_BEFORE = "SELECT sum FROM control WHERE run = ? AND id < ? ORDER BY id DESC LIMIT 1"
 
 
 class SqliteEventLog:
@@ -140,26 +142,30 @@ class SqliteEventLog:
                 return self._request(run, event.at, kind, body)
 
     def _request(self, run: str, at: float, kind: str, body: str) -> int:
-        failpoint.reach("control.*.before", kind)
         with self._transaction("FULL") as db:
             (number,) = db.execute("SELECT coalesce(max(id), 0) + 1 FROM control").fetchone()
+            (before,) = db.execute(_REQUEST_BEFORE, (run, number)).fetchone() or (START,)
             row = (number, run, at, kind, body)
             db.execute(
                 "INSERT INTO control (id, run, at, kind, body, sum) VALUES (?, ?, ?, ?, ?, ?)",
-                (*row, link(START, *row)),
+                (*row, link(before, *row)),
             )
-        failpoint.reach("control.*.after", kind)
         return int(number)
 
     def requests(self, run: str, after: int = 0) -> Sequence[tuple[int, Event]]:
         """The run's requests with a number above `after`, in order."""
         if self._format == 1:
             return []
-        sql = "SELECT id, run, at, kind, body, sum FROM control WHERE run = ? AND id > ? ORDER BY id"
         found = []
-        for number, of, at, kind, body, sum_ in self._rows(sql, run, after):
-            if not is_intact(START, (number, of, at, kind, body), sum_):
-                raise refusals.damaged(self.path, f"request {number} is not what was written")
+        before = None
+        for number, of, at, kind, body, sum_ in self._rows(
+            f"{REQUESTS} WHERE run = ? AND id > ? ORDER BY id", run, after
+        ):
+            if before is None:
+                before = next((each for (each,) in self._rows(_REQUEST_BEFORE, run, number)), START)
+            if not is_intact(before, (number, of, at, kind, body), sum_):
+                raise refusals.damaged(self.path, changed("request", number, run))
+            before = sum_
             try:
                 found.append((number, decode(kind, at, body)))
             except UnreadableEventError as error:
@@ -226,8 +232,7 @@ class SqliteEventLog:
                 if previous is None:
                     previous = next((before for (before,) in self._rows(_SUM_BEFORE, run, seq)), START)
                 if not is_intact(previous, (seq, run, at, kind, body), sum_):
-                    what = f"event {seq} of run {run} is not what was written, or the one before it is missing"
-                    raise refusals.damaged(self.path, what)
+                    raise refusals.damaged(self.path, changed("event", seq, run))
                 sums[run] = sum_
             try:
                 found.append(Stored(seq, run, decode(kind, at, body)))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
+from typing import Any
 
 from orchestrate.store.chain import START, is_intact
-from orchestrate.store.database import ROWS
+from orchestrate.store.database import REQUESTS, ROWS
 
 MOST = 10
 """Findings that are told; one damaged page can make hundreds."""
@@ -20,7 +22,10 @@ def find_damage(db: sqlite3.Connection, version: int) -> tuple[str, ...]:
     broken = [str(row[0]) for row in db.execute(f"PRAGMA integrity_check({MOST})")]
     if broken != ["ok"]:
         return tuple(broken)
-    return tuple([*_events(db, version), *_controls(db, version)][:MOST])
+    found = _search(db.execute(f"{ROWS[version]} ORDER BY seq"), "event", has_sums=version > 1)
+    if version > 1:
+        found += _search(db.execute(f"{REQUESTS} ORDER BY id"), "request", has_sums=True)
+    return tuple(found[:MOST])
 
 
 def find_broken_pages(db: sqlite3.Connection) -> tuple[str, ...]:
@@ -29,33 +34,28 @@ def find_broken_pages(db: sqlite3.Connection) -> tuple[str, ...]:
     return () if found == ["ok"] else tuple(found)
 
 
-def _events(db: sqlite3.Connection, version: int) -> list[str]:
-    has_sums = version > 1
+def changed(what: str, number: int, run: str) -> str:
+    """what: `event` or `request`."""
+    return f"{what} {number} of run {run} is not what was written, or the one before it is missing"
+
+
+def _search(rows: Iterable[tuple[Any, ...]], what: str, *, has_sums: bool) -> list[str]:
+    """rows: all of one table, in order."""
     sums: dict[str, bytes] = {}
     broken: set[str] = set()
     found = []
     due = 1
-    for seq, run, at, kind, body, written in db.execute(f"{ROWS[version]} ORDER BY seq"):
-        if seq != due:
-            missing = f"event {due} is" if seq == due + 1 else f"events {due} to {seq - 1} are"
+    for number, run, at, kind, body, written in rows:
+        if number != due:
+            missing = f"{what} {due} is" if number == due + 1 else f"{what}s {due} to {number - 1} are"
             found.append(f"{missing} missing")
-        due = seq + 1
+        due = number + 1
         if not has_sums:
             continue
-        if run not in broken and not is_intact(sums.get(run, START), (seq, run, at, kind, body), written):
+        if run not in broken and not is_intact(sums.get(run, START), (number, run, at, kind, body), written):
             broken.add(run)  # what follows hangs on it
-            found.append(f"event {seq} of run {run} is not what was written, or the one before it is missing")
+            found.append(changed(what, number, run))
         sums[run] = written
         if len(found) >= MOST:
             break
     return found
-
-
-def _controls(db: sqlite3.Connection, version: int) -> list[str]:
-    if version == 1:
-        return []
-    return [
-        f"request {row[0]} is not what was written"
-        for *row, written in db.execute("SELECT id, run, at, kind, body, sum FROM control ORDER BY id")
-        if not is_intact(START, row, written)
-    ]

@@ -6,6 +6,7 @@ import random
 import shutil
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -239,11 +240,17 @@ def _names_the_backup(error: OrchestrateError, path: Path) -> None:
 
 
 def main() -> None:
-    """`python -m tests.store.damage 10`: ten times as many of each; how they ended."""
+    """`python -m tests.store.damage 10`: ten times as many of each; how they ended. Exit code 1 if one was read wrongly."""
+    wrong = 0
     with tempfile.TemporaryDirectory() as directory:
         pictures = Pictures(Path(directory) / "pictures")
         for case in CASES:
-            print(case, case.run(pictures, Path(directory) / "log", more=int(sys.argv[1])), flush=True)
+            try:
+                print(case, case.run(pictures, Path(directory) / "log", more=int(sys.argv[1])), flush=True)
+            except Exception:
+                traceback.print_exc()
+                wrong += 1
+    sys.exit(wrong > 0)
 
 
 if __name__ == "__main__":
