@@ -35,6 +35,10 @@ LOST_S = 5.0
 """For the end of a tree whose supervisor was killed, seconds: the kernel or the reaper is at it."""
 
 
+class SupervisorLost(OSError):
+    """Somebody killed the supervisor: nothing is known of how the command went."""
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """What to run, and what to know about it.
@@ -225,7 +229,7 @@ def _raise_if_not_started(record: Record, command: Command) -> None:
     if record.how == "lock_held":
         raise OSError(record.why)
     if record.how == "lost" and not command.record.exists():
-        raise OSError("its supervisor was killed before it could begin")
+        raise SupervisorLost("its supervisor was killed before it could begin")
 
 
 def namespaces_refused() -> str:

@@ -19,7 +19,7 @@ from orchestrate.core.events import CheckResult
 from orchestrate.core.plan import Command
 from orchestrate.redact import Redactor
 from orchestrate.supervise.door import Command as Supervision
-from orchestrate.supervise.door import Supervised, start
+from orchestrate.supervise.door import Supervised, SupervisorLost, start
 from orchestrate.supervise.record import lock_path, record_path
 
 from .output import Output
@@ -54,7 +54,7 @@ async def run_check(command: Command, place: Place) -> CheckResult:
     started = time.monotonic()
     output = Output(place.artifact, place.redactor)
     try:
-        exit_code, timed_out = await _run(command, place, output)
+        exit_code, timed_out = await _run_again_if_lost(command, place, output)
         if timed_out:
             output.feed(f"\n[ended after {command.timeout_s:g} s: over its time limit]\n".encode())
     except OSError as problem:
@@ -74,6 +74,15 @@ async def run_check(command: Command, place: Place) -> CheckResult:
         tail=output.tail,
         artifact=str(place.artifact),
     )
+
+
+async def _run_again_if_lost(command: Command, place: Place, output: Output) -> tuple[int | None, bool]:
+    """A command that somebody killed the supervisor of says nothing of the work that it was to judge: once more."""
+    try:
+        return await _run(command, place, output)
+    except SupervisorLost:
+        output.feed(b"[its supervisor was killed: it is run again]\n")
+        return await _run(command, place, output)
 
 
 async def _run(command: Command, place: Place, output: Output) -> tuple[int | None, bool]:
@@ -117,6 +126,8 @@ async def _run(command: Command, place: Place, output: Output) -> tuple[int | No
         asyncio.get_running_loop().remove_reader(reading)
         os.close(reading)
     record = child.ended.result()
+    if record.how == "lost":
+        raise SupervisorLost("its supervisor was killed")
     return record.exit_code, timed_out or record.how == "timeout"
 
 

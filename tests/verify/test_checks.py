@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from orchestrate.process import tagged
@@ -52,6 +53,20 @@ async def test_a_missing_directory_is_a_failed_check(shell: Shell) -> None:
     shell.place = replace(shell.place, cwd=Path("/nowhere/at/all"))
     result = await shell.run("true")
     assert (result.ok, result.exit_code) == (False, None) and "cannot be started" in result.tail
+
+
+async def test_a_check_whose_supervisor_is_killed_is_run_again(shell: Shell) -> None:
+    has_begun = shell.place.cwd / "has-begun"
+    running = asyncio.ensure_future(shell.run("test -e has-begun && exit 0; touch has-begun; sleep 1000"))
+    while not has_begun.exists():
+        await asyncio.sleep(0.01)
+    for child in psutil.Process().children():
+        child.kill()
+
+    result = await running
+
+    assert (result.ok, result.exit_code) == (True, 0)
+    assert "run again" in result.tail
 
 
 async def test_stdin_is_empty(shell: Shell) -> None:
