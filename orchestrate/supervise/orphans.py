@@ -33,12 +33,15 @@ class Holder:
     effect: str
 
     @property
-    def living(self) -> tuple[int, ...]:
-        """Those of the two that are alive: the same process, on the same start of the machine, and no zombie."""
-        if self.boot != boot_id():
-            return ()
-        pairs = ((self.pid, self.started), (self.reaper, self.reaper_started))
-        return tuple(pid for pid, started in pairs if started and is_alive(pid) and start_time(pid) == started)
+    def living(self) -> tuple[int, int]:
+        """Supervisor and reaper, 0 for one that is not alive any more: another process, or start of the machine, or a
+        zombie."""
+        return _alive(self.boot, self.pid, self.started), _alive(self.boot, self.reaper, self.reaper_started)
+
+
+def _alive(boot: str, pid: int, started: str) -> int:
+    is_it = bool(started) and boot == boot_id() and is_alive(pid) and start_time(pid) == started
+    return pid if is_it else 0
 
 
 def is_held(lock: Path) -> bool:
@@ -83,14 +86,17 @@ def end_orphans(runs_dir: Path, runs: Iterable[str], *, patience_s: float = PATI
     """
     runs = tuple(runs)
     held = [lock for run in runs for lock in held_locks(runs_dir / run / "artifacts")]
-    held = _wait(held, patience_s)
     killed = 0
-    for lock in held:
-        holder = load_holder(lock)
-        for pid in holder.living if holder else ():
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-                killed += 1
+    # Not both at once: a reaper whose supervisor is dead ends the tree first.
+    for which in (0, 1):
+        held = _wait(held, patience_s)
+        for lock in held:
+            holder = load_holder(lock)
+            pid = holder.living[which] if holder else 0
+            if pid:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+                    killed += 1
     _wait(held, patience_s)
     return killed + (sweep(*runs) if runs else 0)
 

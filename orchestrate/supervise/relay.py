@@ -112,7 +112,7 @@ class Relay:
 
     def _cut_line(self) -> int:
         """A place near the end of the held line where no secret is cut in two."""
-        cut = len(self._held) - self._overlap
+        cut = max(0, len(self._held) - self._overlap)
         moved = True
         while moved:
             moved = False

@@ -21,7 +21,7 @@ ESCAPES = {
     "nohup": "nohup $S 1000 > nohup.out 2>&1 &",
     "setsid": "setsid $S 1000 &",
     "double fork": "(setsid sh -c '$S 1000 & exit' &)",
-    "clean daemon": "(env -i setsid sh -c \"exec $S 1000 <&- >&- 2>&-\" &)",
+    "clean daemon": '(env -i setsid sh -c "exec $S 1000 <&- >&- 2>&-" &)',
     "forks on": "$D/forks-on &",
 }
 """Shell code with $S, a program that sleeps, and $D, a directory. All paths are on the command line: so they are found."""
