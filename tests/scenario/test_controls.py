@@ -233,6 +233,13 @@ def test_a_feature_that_waits_for_its_next_try_can_be_cancelled(playbook):
     book << expect(ev.RunEnded)
 
 
+def test_cancelled_twice_it_is_still_cancelled_once(playbook):
+    book = playbook(A).to("a", Stage.INVOKING) >> see(ev.CancelRequested, by=WHO)
+    book << expect(ev.AttemptStopping, "a") >> see(ev.CancelRequested, by=WHO) << quiet()
+    book >> CUT_SHORT[Stage.INVOKING] << expect(ev.AttemptEnded, "a", outcome="cancelled") << expect(ev.RunEnded)
+    assert book.state.left == 0
+
+
 def test_what_comes_to_its_end_in_the_branch_was_not_cancelled(playbook):
     book = playbook(A).to("a", Stage.PUBLISHING) >> see(ev.CancelRequested, by=WHO)
     book << expect(ev.AttemptStopping, "a", outcome="cancelled")

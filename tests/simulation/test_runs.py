@@ -63,7 +63,9 @@ stops = st.dictionaries(st.integers(3, 80), st.sampled_from(HARMLESS), max_size=
     st.integers(7, 40),
     st.sampled_from([("cancel",), ("drain", "cancel"), ("pause now", "resume"), ("disk", "pause", "room", "resume")]),
 )
-requests = st.dictionaries(st.integers(3, 120), st.sampled_from([*HARMLESS, "give up", "again", "again"]), max_size=12)
+requests = st.dictionaries(
+    st.integers(3, 120), st.sampled_from([*HARMLESS, "give up", "again", "again"]), max_size=12
+) | st.builds(every, st.integers(2, 9), st.sampled_from([("again",), ("again", "give up"), ("again", "pause now")]))
 
 
 def assert_nobody_is_forgotten(sim: Sim) -> None:

@@ -24,7 +24,10 @@ def escalate_loss(s: RunState, _p: Policy, now: float) -> Decided:
                 if made := _interrupt(s, s.stages[stage], now, held.why or f"paused by {held.by}"):
                     return made
     for fid, why in s.cancelled.items():
-        return _give_up(s, fid, now, "cancelled", why) or Decided(ev.FeatureCancelled(now, fid, why))
+        if not s.features[fid].active:
+            return Decided(ev.FeatureCancelled(now, fid, why))
+        if made := _give_up(s, fid, now, "cancelled", why):
+            return made
     for fid, why in s.blocked.items():
         if not s.features[fid].active:
             return Decided(ev.FeatureSkipped(now, fid, why))

@@ -8,6 +8,7 @@ from typing import assert_never
 from orchestrate.core import events as ev
 from orchestrate.core import limits
 from orchestrate.core.policy import Policy
+from orchestrate.core.queues import is_satisfied
 from orchestrate.core.state import FeatureState, Key, RunState
 
 from .advance import admission
@@ -38,9 +39,10 @@ def _best(s: RunState, now: float) -> tuple[Key | None, float]:
     first = s.ready[0] if s.ready else None
     if not s.delayed:
         return first, inf
-    due = [key for at, key in s.delayed if at <= now]
+    # Meanwhile an earlier wave, or what it builds on, may have been opened again.
+    due = [key for at, key in s.delayed if at <= now and is_satisfied(s, s.features[key[2]])]
     if not due:
-        return first, s.delayed[0][0]
+        return first, next((at for at, _ in s.delayed if at > now), inf)
     again = min(due)
     return (again, inf) if first is None or again < first else (first, inf)
 
