@@ -9,7 +9,16 @@ from importlib import import_module
 
 from .table import Row, render_table
 
-MEASURES = {"a": "overhead", "b": "events", "c": "plans", "d": "startup", "e": "makespan", "f": "memory", "g": "views"}
+MEASURES = {
+    "a": "overhead",
+    "b": "events",
+    "c": "plans",
+    "d": "startup",
+    "e": "makespan",
+    "f": "memory",
+    "g": "views",
+    "h": "store",
+}
 """Row → module; each has measure(), which yields rows."""
 
 
