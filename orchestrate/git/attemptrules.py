@@ -5,6 +5,8 @@ Invariant: no commit and no file that was reachable before is out of reach after
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 from pathlib import Path
 from typing import Literal
 
@@ -51,12 +53,13 @@ async def move_back(scene: Scene, a: Standing) -> list[Finding]:
     if not a.works or path.exists() or marked is None or not marked.path.is_dir():
         return []
     path.parent.mkdir(parents=True, exist_ok=True)
-    await scene.git.run("worktree", "move", "--", str(marked.path), str(path))
+    await asyncio.to_thread(shutil.move, marked.path, path)
+    (marked.admin / "gitdir").write_text(f"{path / '.git'}\n", "utf-8")
     return [_of("R8", a, f"its worktree had been moved to {marked.path}; it is back at {path}")]
 
 
 async def clear_leavings(scene: Scene, a: Standing) -> list[Finding]:
-    link = scene.link_of(a)
+    link = scene.link_of(a) or entry_of(scene.common, a.key)
     if link is None:
         return []
     for left in (*link.admin.glob(f"{INDEX_PREFIX}*"), *link.admin.glob("*.new")):
@@ -97,7 +100,7 @@ async def _fall_back(scene: Scene, a: Standing, link: Link) -> None:
 
 async def rebuild_broken_entry(scene: Scene, a: Standing) -> list[Finding]:
     path, link = scene.worktrees.path_of(a.key), scene.link_of(a)
-    if not a.works or not path.is_dir() or not _has_work(path) or (link is not None and is_sound(link)):
+    if not path.is_dir() or not _has_work(path) or (link is not None and is_sound(link)):
         return []
     state = await _newest(scene, a)
     await rebuild_entry(scene.worktrees, a.key, state.head if state is not None else a.base)
@@ -149,8 +152,7 @@ async def put_branch_back(scene: Scene, a: Standing) -> list[Finding]:
     (tip,) = await tips_of(scene.git, f"refs/heads/{branch}")
     if tip:
         return []
-    link = scene.link_of(a) if a.works else None
-    state = await _newest(scene, a, last_of_log(link) if link is not None else "")
+    state = await _newest(scene, a)
     if state is None and not a.works:
         return []
     head = state.head if state is not None else a.base
@@ -220,19 +222,13 @@ async def seal_again(scene: Scene, a: Standing) -> list[Finding]:
 # ── what the rules ask ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def _newest(scene: Scene, a: Standing, last: str = "") -> State | None:
-    """last: a commit that the worktree's HEAD was at, where there is a worktree."""
+async def _newest(scene: Scene, a: Standing) -> State | None:
     link = scene.link_of(a) or entry_of(scene.common, a.key)
-    head = last or (link.head if link is not None else "")
+    last = ""
+    if link is not None:
+        last = link.head if OBJECT_ID.fullmatch(link.head) else last_of_log(link)
     branch = scene.worktrees.branch_of(a.key)
-    return await newest_state(
-        scene.git,
-        a.key,
-        branch=branch,
-        base=a.base,
-        entry_head="" if head.startswith("ref:") else head,
-        known=(a.head,),
-    )
+    return await newest_state(scene.git, a.key, branch=branch, base=a.base, last=last, logged=a.head)
 
 
 async def _commit_at(scene: Scene, link: Link) -> str:

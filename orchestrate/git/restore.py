@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrate.core.names import AttemptKey, checkpoint_ref
 
-from .checkpoint import keep_commit, read_saved, tips_of
+from .checkpoint import INDEX_PREFIX, keep_commit, read_saved, tips_of
 from .leftovers import excludes_copy, set_aside
 from .link import Link, clear_stale_locks, find_link, first_line, links
 from .repository import Repository
@@ -52,27 +52,29 @@ async def is_whole(git: Git, commit: str, known: str = "") -> bool:
 
 
 async def newest_state(
-    git: Git, key: AttemptKey, *, branch: str, base: str, entry_head: str = "", known: Sequence[str] = ()
+    git: Git, key: AttemptKey, *, branch: str, base: str, last: str = "", logged: str = ""
 ) -> State | None:
-    """The newest of the branch (short name), the private ref and the commit of a worktree's HEAD; else the first of `known`
-    that exists. None: nothing is left but perhaps the base."""
+    """The newest of the branch (short name), the worktree's HEAD as it was `last`, the private ref, and the commit that the
+    run's log names. A branch that holds none of the others was moved by somebody, and counts only if there are no others.
+    None: nothing is left but perhaps the base."""
     tip, private = await tips_of(git, f"refs/heads/{branch}", checkpoint_ref(key))
     found: dict[str, State] = {}
-    for commit, where in ((tip, "its branch"), (entry_head, "its worktree's HEAD"), (private, "its private ref")):
+    for commit, where in ((last, "its worktree's HEAD"), (logged, "the log"), (private, "its private ref")):
         if commit and commit not in found and await is_whole(git, commit, base):
             saved = await read_saved(git, key, commit)
             if where == "its private ref" or not saved.is_checkpoint:
                 found[commit] = State(saved.head or base, saved.tree, saved.at, where)
+    if tip and tip not in found and await is_whole(git, tip, base):
+        is_ours = [await git.is_ancestor(state.head, tip) for state in found.values()]
+        if any(is_ours) or not found:
+            saved = await read_saved(git, key, tip)
+            found = {tip: State(tip, await git.line("rev-parse", f"{tip}^{{tree}}"), saved.at, "its branch"), **found}
     newest = [
         state for commit, state in found.items()
         if not any([other != commit and await git.is_ancestor(commit, other) for other in found])
     ]  # fmt: skip
-    if newest:
-        return max(newest, key=lambda state: state.at)  # of two as old as one another the first: what was committed
-    for commit in known:
-        if commit and await is_whole(git, commit, base):
-            return State(commit, await git.line("rev-parse", f"{commit}^{{tree}}"), 0, "the log")
-    return None
+    # Of two as old as one another the first: what was committed.
+    return max(newest, key=lambda state: state.at, default=None)
 
 
 async def lay_over(git: Git, head: str, tree: str) -> None:
@@ -105,6 +107,8 @@ def put_entry_aside(repository: Repository, admin: Path) -> Path:
     while os.path.lexists(aside := directory / f"{admin.name}-{number}"):
         number += 1
     admin.rename(aside)
+    for left in aside.glob(f"{INDEX_PREFIX}*"):
+        left.unlink(missing_ok=True)
     return aside
 
 

@@ -104,7 +104,7 @@ async def name_locks_of_others(scene: Scene) -> list[Finding]:
 async def put_half_made_entries_aside(scene: Scene) -> list[Finding]:
     """An entry is marked as locked while git makes it; such a one, or one that cannot be read, disturbs every git here."""
     found = []
-    others = {scene.worktrees.path_of(a.key) for a in scene.record.standing if a.works}  # they have rules of their own
+    others = {scene.worktrees.path_of(a.key) for a in scene.record.standing}  # they have rules of their own
     others.add(scene.worktrees.settings.worktrees_dir / integration_dir(scene.record.run))
     ours = {worktree_dir(key).rpartition("/")[2] for key in scene.record.attempts}
     for name in entry_names(scene.common):
@@ -113,6 +113,8 @@ async def put_half_made_entries_aside(scene: Scene) -> list[Finding]:
         path = Path(pointer).parent if pointer else None
         is_half = first_line(admin / "locked") == "initializing" or not is_sound(Link(admin, admin))
         is_ours = name in ours if path is None else scene.run_dir in path.parents and path not in others
+        if path is not None and path.is_dir() and any(entry.name != ".git" for entry in path.iterdir()):
+            continue  # somebody has worked there
         if not (is_half and is_ours):
             continue
         put_entry_aside(scene.repository, admin)

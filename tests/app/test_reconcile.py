@@ -181,7 +181,7 @@ def assert_integrated(cut: CutOff) -> None:
 
 
 def _move_branch(cut: CutOff, onto: str, text: str) -> None:
-    cut.repo.git("update-ref", cut.branch, cut.repo.side_commit(onto, {"other.txt": text}))
+    cut.repo.git("update-ref", cut.branch, cut.repo.side_commit(onto, {"other.txt": text}), ok=False)
 
 
 def _half_made(cut: CutOff) -> None:
@@ -217,7 +217,7 @@ DAMAGE: dict[str, Callable[[CutOff], object]] = {
         "worktree", "move", str(cut.path), str(cut.repo.path.parent / "moved"), ok=False
     ),
     "pruned": lambda cut: cut.repo.git("worktree", "prune"),
-    "branch gone": lambda cut: cut.repo.git("update-ref", "-d", cut.branch),
+    "branch gone": lambda cut: cut.repo.git("update-ref", "-d", cut.branch, ok=False),
     "branch elsewhere": lambda cut: _move_branch(cut, f"{cut.base}^", "elsewhere\n"),
     "branch ahead": lambda cut: _move_branch(cut, cut.repo.tip(cut.branch) or cut.base, "ahead\n"),
     "private ref gone": lambda cut: cut.repo.git("update-ref", "-d", checkpoint_ref(cut.key)),

@@ -348,6 +348,16 @@ async def test_r12_commits_after_the_last_save_are_newer(world: World) -> None:
     assert await is_whole(world.repository.git, world.private("x"))
 
 
+async def test_r12_a_branch_that_somebody_moved_elsewhere_is_not_what_comes_back(world: World) -> None:
+    path, commit = await begun(world)
+    other = world.repo.side_commit(world.bases[world.key("x")], {"other.py": "1\n"})
+    world.repo.git("update-ref", f"refs/heads/{world.branch('x')}", other)
+    shutil.rmtree(path)
+    assert rules_of(await settle(world, standing(world, "x"))) == ["R12"]
+    assert all_of_it(world, path) == (EXPECTED, commit, world.branch("x"))
+    assert world.repo.contains(world.private("x"), other)
+
+
 async def test_r12_a_detached_head_is_not_forgotten(world: World) -> None:
     await world.prepare("x")
     path = world.path("x")
