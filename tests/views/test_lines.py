@@ -293,3 +293,9 @@ def test_an_end_is_told_as_what_led_to_it() -> None:
     clash = (STARTED, ev.MergeFinished(101.0, "api", 1, "conflict", paths=("a.py",), why="CONFLICT (content): a.py"))
     ended = told(*clash, ev.AttemptEnded(101.0, "api", 1, 2, "conflicted", "CONFLICT (content): a.py"))
     assert ended.text == "conflicted (0:01, $0.00): conflicts in a.py"
+
+
+def test_tries_are_counted_anew_after_a_feature_is_opened_again() -> None:
+    lost = ev.AttemptEnded(101.0, "api", 1, 2, "failed", "so")
+    again = ev.AttemptStarted(103.0, "api", 2, 1, ("a" * 40,))
+    assert told(STARTED, lost, ev.FeatureReopened(102.0, "api"), again).text == "starts, try 1/3"
