@@ -83,7 +83,7 @@ class Account:
         return self.unreached >= AWAY_AFTER
 
     def observe(self, e: ev.InvocationFinished) -> None:
-        self.reached = self.reached or e.tokens.total > 0
+        self.reached = self.reached or e.tokens.total > 0 or e.end in ("done", "denied", "incomplete")
         if is_unreached(e):
             self._miss(e.at)
         elif e.end not in ("interrupted", "killed", "config", "stalled", "timed_out", "crashed"):
