@@ -11,6 +11,7 @@ import errno
 import fcntl
 import json
 import os
+import shlex
 import socket
 import time
 from collections.abc import Callable
@@ -144,6 +145,11 @@ def owner(path: Path, *, flock: Flock = fcntl.flock) -> Owner | None:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
+    except (PermissionError, NotADirectoryError) as error:
+        raise OrchestrateError(
+            f"the state of runs cannot be looked at: {path}: {error.strerror}",
+            hint=f"check who owns it: ls -ld {shlex.quote(str(path.parent))}",
+        ) from error
     try:
         flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
