@@ -27,8 +27,6 @@ from .transcript import Transcript
 STDERR_TAIL = 8 * 1024
 """Bytes of stderr that an end is judged by."""
 OUT_OF_MEMORY = "the system ran out of memory and ended the agent"
-SUSPENDED_S = 5.0
-"""So late a tick, and we were stopped or the machine asleep: the agent is given the time back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +35,7 @@ class Patience:
 
     stall_s: for any output; tool_s: for any output while a tool runs (an agent's longest tool, and a minute).
     interrupt_s, sigint_s, sigterm_s: grace after each step of the ladder. linger_s: for the exit after the last word.
+    suspended_s: so late a tick, and we were stopped or the machine asleep: the agent is given the time back.
     backstop_s: what the supervisor adds to all that before it ends the agent itself, as we seem to hang.
     """
 
@@ -46,6 +45,7 @@ class Patience:
     sigint_s: float = 8.0
     sigterm_s: float = 5.0
     linger_s: float = 30.0
+    suspended_s: float = 5.0
     backstop_s: float = 15.0
     tick_s: float = 0.25
     progress_s: float = 1.0
@@ -280,7 +280,7 @@ class _Run:
         now = self.loop.time()
         gap_s = now - self.ticked_at - self.patience.tick_s
         self.ticked_at = now
-        if gap_s > SUSPENDED_S:
+        if gap_s > self.patience.suspended_s:
             self._give_back(gap_s)
         self._show()
         if now >= self.next_step_at:

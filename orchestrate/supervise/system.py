@@ -164,14 +164,14 @@ def descendants() -> list[int]:
     return found
 
 
-def _children() -> list[int]:
-    """Of ours, zombies too. Some 20 µs, where the kernel offers it."""
+def _children() -> list[int] | None:
+    """Of ours, zombies too. Some 20 µs, where the kernel offers it; else None."""
     me = os.getpid()
     try:
         with open(f"/proc/{me}/task/{me}/children", "rb", buffering=0) as file:
             return [int(pid) for pid in file.read().split()]
     except OSError:
-        return []
+        return None
 
 
 def reap() -> dict[int, int]:
@@ -199,11 +199,15 @@ def kill_descendants(limit_s: float = 10.0) -> tuple[dict[int, int], int, int]:
     killed: set[int] = set()
     until = time.monotonic() + limit_s
     while True:
+        statuses.update(reap())
+        children = _children()
         for _ in range(20):
-            statuses.update(reap())
-            if not _kill(_children(), killed):
+            if not children or not _kill(children, killed):
                 break
-        living = descendants()
+            statuses.update(reap())
+            children = _children()
+        # Who has a parent below us has an ancestor among our children.
+        living = [] if children == [] else descendants()
         if not living:
             statuses.update(reap())
             return statuses, len(killed), 0

@@ -33,6 +33,7 @@ class Stage:
     patience: Patience = IMPATIENT
     progress: list[Progress] = field(default_factory=list)
     secrets: tuple[bytes, ...] = ()
+    namespaces: bool = True
     tag: str = field(default_factory=lambda: f"test.{uuid.uuid4().hex}")
 
     @property
@@ -75,6 +76,7 @@ class Stage:
             patience=self.patience,
             on_progress=self.progress.append,
             secrets=self.secrets,
+            namespaces=self.namespaces,
         )
 
     async def play(self, *steps: Any, timeout_s: float = 20.0, **changes: Any) -> Driven:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import stat
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from typing import Any
 import pytest
 
 from orchestrate.agents.drive import Driven
+from orchestrate.supervise.orphans import load_holder
 
 from .conftest import BRUTAL, IMPATIENT, Stage
 
@@ -218,6 +222,19 @@ async def test_silence_while_a_tool_runs_is_patience(stage: Stage) -> None:
     assert driven.ending.end == "done"
 
 
+@pytest.mark.parametrize(("suspended_s", "end"), [(0.3, "done"), (60.0, "stalled")])
+async def test_the_time_that_we_slept_through_is_not_the_agents_silence(
+    stage: Stage, suspended_s: float, end: str
+) -> None:
+    stage.patience = replace(IMPATIENT, stall_s=1.0, suspended_s=suspended_s)
+    running = asyncio.create_task(stage.play({"say": "hm"}, {"wait_for": "go"}))
+    await until(lambda: stage.progress)
+    time.sleep(1.5)  # the whole engine, as SIGSTOP does it
+    await asyncio.sleep(stage.patience.tick_s)
+    (stage.work / "go").touch()
+    assert (await running).ending.end == end
+
+
 async def test_an_announced_wait_moves_the_stall(stage: Stage) -> None:
     stage.patience = replace(IMPATIENT, stall_s=1.0)
     driven = await stage.play({"retry": 1.6}, {"say": "back again"})
@@ -275,6 +292,25 @@ async def test_a_result_without_an_exit_is_still_a_result(stage: Stage) -> None:
     driven = await stage.play({"say": "bye"}, "result", "ignore_signals", "hang")
     assert (driven.ending.end, driven.exit_code) == ("done", -9)
     assert not driven.ending.cost_estimated
+
+
+async def test_an_agent_whose_supervisor_was_killed_is_dead_and_judged(stage: Stage) -> None:
+    running = asyncio.create_task(stage.play({"daemon": {"seconds": 600}}, {"say": "x"}, "hang"))
+    await until(lambda: stage.output.exists() and b"assistant" in stage.output.read_bytes())
+    holder = load_holder(stage.directory / "attempt.lock")
+    assert holder is not None
+    os.kill(holder.pid, signal.SIGKILL)
+    driven = await running
+    assert (driven.ending.end, driven.exit_code) == ("killed", -9)
+    assert driven.ending.cost_usd > 0
+    assert stage.alive() == []
+
+
+async def test_without_a_namespace_the_same_is_true(stage: Stage) -> None:
+    stage.namespaces = False
+    driven = await stage.play({"daemon": {"seconds": 600, "hold_output": True}}, {"say": "done"})
+    assert (driven.ending.end, driven.survivors) == ("done", 2)
+    assert stage.alive() == []
 
 
 # ── being stopped ────────────────────────────────────────────────────────────────────────────────────────────────
