@@ -175,7 +175,7 @@ def _is_gone_on_with(session: Session, unfinished: Unfinished, driver: Owner | N
     if yes or not session.can_ask:
         raise OrchestrateError(
             what,
-            hint="go on with it: orchestrate resume   or start another beside it: orchestrate run --new",
+            hint="go on with it: orchestrate run --resume   or start another beside it: orchestrate run --new",
         )
     asked = {"r": "resume it as it was planned", "n": "start a new one beside it", "q": "quit"}
     answer = session.choose(what, asked)
