@@ -39,6 +39,7 @@ from orchestrate.git.runrules import require_sound
 from orchestrate.ports import Stored
 from orchestrate.spec.frozen import parse_plan, render_plan
 from orchestrate.store.artifacts import StateDir, write_atomically
+from orchestrate.store.database import clear_unfinished
 from orchestrate.store.log import SqliteEventLog
 from orchestrate.supervise.orphans import end_orphans
 from orchestrate.views.report import build_report, render_json, render_markdown
@@ -90,6 +91,7 @@ def run_order(order: Order, follow: Callable[[str, Plan], Follower]) -> Ran:
         failpoint.reach("resume.orphans.before")
         end_orphans(state.runs, log.runs()[-20:])
         failpoint.reach("resume.orphans.after")
+        clear_unfinished(state.log)
         log.back_up(SystemClock().now())
         known = replace(order, repository=order.repository.of_run(run))
         return _Session(known, state, log, run, held).drive(follow)

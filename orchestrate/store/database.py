@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from orchestrate import failpoint
-from orchestrate.store.artifacts import put_in_place
+from orchestrate.store.artifacts import backups_of, put_in_place
 
 FORMAT = 2
 """Version of the tables below, in PRAGMA user_version. Shapes of events have versions of their own (codec).
@@ -111,6 +111,16 @@ def taking_turns(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def clear_unfinished(log: Path) -> None:
+    """Remove files beside the log, its backups and the runs' reports that a killed process had begun and never given their
+    name. With the engine lock held: nobody else writes reports and backups, and databases are made in turns."""
+    with taking_turns(log.parent):
+        for directory in (log.parent, backups_of(log), *log.parent.glob("runs/*")):
+            for unfinished in directory.glob(".*"):
+                if unfinished.is_file():
+                    unfinished.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -142,6 +142,7 @@ class SqliteEventLog:
                 return self._request(run, event.at, kind, body)
 
     def _request(self, run: str, at: float, kind: str, body: str) -> int:
+        failpoint.reach("control.*.before", kind)
         with self._transaction("FULL") as db:
             (number,) = db.execute("SELECT coalesce(max(id), 0) + 1 FROM control").fetchone()
             (before,) = db.execute(_REQUEST_BEFORE, (run, number)).fetchone() or (START,)
@@ -150,6 +151,7 @@ class SqliteEventLog:
                 "INSERT INTO control (id, run, at, kind, body, sum) VALUES (?, ?, ?, ?, ?, ?)",
                 (*row, link(before, *row)),
             )
+        failpoint.reach("control.*.after", kind)
         return int(number)
 
     def requests(self, run: str, after: int = 0) -> Sequence[tuple[int, Event]]:

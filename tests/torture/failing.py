@@ -35,14 +35,15 @@ class Flow:
 _HALTED: tuple[tuple[Command, str], ...] = ((RUN, ""),)
 
 FLOWS = {
-    "run": Flow(plans.small, RUN),
+    "run": Flow(plans.pair, RUN),
+    "beside": Flow(plans.three, RUN),
     "halt": Flow(plans.halting, RUN),
     "pace": Flow(plans.waiting_for_a_save, RUN, settings=(("checkpoints", {"every_seconds": 0.05}),)),
-    "resume": Flow(plans.small, ("resume", "--json"), ((RUN, "log.InvocationProgressed.after"),)),
+    "resume": Flow(plans.pair, ("resume", "--json"), ((RUN, "log.InvocationProgressed.after"),)),
     "cancel": Flow(plans.halting, ("cancel", "two", "--yes"), _HALTED),
     "pause": Flow(plans.halting, ("pause",), _HALTED),
     "retry": Flow(plans.halting, ("retry", "--yes", "--json"), (*_HALTED, (("cancel", "two", "--yes"), ""))),
-    "cleanup": Flow(plans.small, CLEANUP, ((RUN, ""),)),
+    "cleanup": Flow(plans.pair, CLEANUP, ((RUN, ""),)),
 }
 """By what the program is doing; a point is counted to the first of them that reaches it."""
 

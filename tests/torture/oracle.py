@@ -187,7 +187,7 @@ class Oracle:
             return len(log.read(self.run))
 
 
-_TEMPORARY = re.compile(r"orchestrate-index-.*|\.(report\.(json|md)|plan\.json)\..*|log\.sqlite3\.[a-z0-9_]{8}")
+_TEMPORARY = re.compile(r"orchestrate-index-.*|\.(report|plan|log)\b.*")
 """Names of files that exist for a moment only."""
 
 

@@ -71,22 +71,24 @@ def _all_there(name: str) -> str:
     return f"grep -q first {name}/1.txt && grep -q second {name}/2.txt"
 
 
-def small() -> Plan:
-    """A feature that commits a half of its work itself, one that is sent back once, and one beside it."""
+def pair() -> Plan:
+    """A feature that commits a half of its work itself, and one that builds on it and is sent back once."""
     first, second = _halves("one")
     bad, good = _play(_write("two/1.txt", "wrong\n"), _halves("two")[1]), _play(*_halves("two"))
     return Plan(
-        (
-            _feature("one", check=_all_there("one")),
-            _feature("two", "one", check=_all_there("two")),
-            _feature("three", "one", check=_all_there("three")),
-        ),
-        {
-            "one": [_play(first, {"commit": "One half"}, second)],
-            "two": [bad, good],
-            "three": [_play(*_halves("three"))],
-        },
-        _files("one", "two", "three"),
+        (_feature("one", check=_all_there("one")), _feature("two", "one", check=_all_there("two"))),
+        {"one": [_play(first, {"commit": "One half"}, second)], "two": [bad, good]},
+        _files("one", "two"),
+    )
+
+
+def three() -> Plan:
+    """The same with a third feature beside the second: its merge is checked, too."""
+    two = pair()
+    return Plan(
+        (*two.features, _feature("three", "one", check=_all_there("three"))),
+        {**two.script, "three": [_play(*_halves("three"))]},
+        {**two.files, **_files("three")},
     )
 
 

@@ -28,7 +28,7 @@ POINTS: dict[str, dict[str, tuple[str, ...]]] = {
         "integrate": (
             *("effect.MergeWork.begin", "effect.MergeWork.end", "effect.RunMergeChecks.begin"),
             *("effect.RunMergeChecks.end", "worktree.integration.marked.before"),
-            *_both("git.merge-tree", "git.commit-tree", "git.checkout", "git.clean"),
+            *_both("git.merge-tree", "git.commit-tree"),
             *_both("log.MergeStarted", "log.MergeFinished", "log.MergeChecksStarted", "log.MergeChecksFinished"),
         ),
         "publish": (
@@ -37,6 +37,7 @@ POINTS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "end": (*_both("log.RunEnded", "file.report.json", "file.report.md"), "lock.released.before"),
     },
+    "beside": {"integrate": _both("git.checkout", "git.clean")},
     "halt": {"park": _both("log.AttemptParked", "git.update-ref-private", "git.write-tree")},
     "pace": {"save": _both("checkpoint", "log.WorkSaved")},
     "resume": {"resume": ("resume.salvage.before", *_both("resume.reconcile", "file.log"))},
