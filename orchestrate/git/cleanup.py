@@ -290,11 +290,9 @@ def _verdict(mode: Mode, item: Item) -> tuple[bool, str]:
     private = item.held_by.startswith(f"{PRIVATE_REFS}/")
     if item.is_integration and item.path is not None:
         return True, "it is only a checkout for checks"
-    if item.is_integration and mode == "merged":
+    if item.is_integration:
         landed = bool(held) and not private
         return landed, f"its commits are in {held}" if landed else "its work is not in the base branch yet"
-    if item.is_integration:
-        return bool(held), f"its commits are in {held}" if held else "its work is not in the base branch yet"
     if mode == "all":
         return True, f"its commits are in {held}" if held and not item.dirty else "its work stays under a private ref"
     if not held or private:
