@@ -19,6 +19,8 @@ from orchestrate import failpoint
 from orchestrate.errors import OrchestrateError
 from orchestrate.process import Finished, run_command, run_command_now
 
+from .foreign import explain_lock, lock_in_the_way
+
 OLDEST_GIT = (2, 38)
 """`merge-tree --write-tree` came with it: https://github.com/git/git/blob/master/Documentation/RelNotes/2.38.0.txt"""
 
@@ -74,7 +76,8 @@ _TRANSIENT = re.compile(
 )
 """Passes by itself: another git held a lock for a moment, or repacked a directory away under us."""
 
-RETRY_AFTER_S = 0.15
+RETRY_AFTER_S = (0.15, 0.3, 0.6, 1.2, 2.4)
+"""Pauses before what may pass by itself is tried again, seconds; but for locks, once. One that is held longer is told."""
 
 EXCLUDES, EXCLUDES_SETTING = "orchestrate-excludes", "core.excludesFile"
 """File in the entry of a worktree, in the form of .gitignore: counts as ignored there, whoever asks through `at`."""
@@ -117,15 +120,17 @@ class Git:
     async def run(
         self, *args: str, stdin: bytes | None = None, ok: Collection[int] = (0,), timeout_s: float = TIMEOUT_S
     ) -> Finished:
-        """Run to the end; raises GitError when the exit code is none of `ok`. Retries once what passes by itself."""
+        """Run to the end; raises GitError when the exit code is none of `ok`. Tries again, for seconds, what passes by itself."""
         argv = ["git", *args]
         failpoint.reach("git.*.before", *_points(args))
         done = await run_command(argv, cwd=self.cwd, env=self.env, stdin=stdin, timeout_s=timeout_s)
-        if done.exit_code not in ok and _passes_by_itself(done):
-            await asyncio.sleep(RETRY_AFTER_S)
+        for pause_s in RETRY_AFTER_S:
+            if done.exit_code in ok or not _passes_by_itself(done, pause_s):
+                break
+            await asyncio.sleep(pause_s)
             done = await run_command(argv, cwd=self.cwd, env=self.env, stdin=stdin, timeout_s=timeout_s)
         if done.exit_code not in ok or done.timed_out:
-            raise _error(args, done, timeout_s)
+            raise _error(args, done, timeout_s, self.cwd)
         failpoint.reach("git.*.after", *_points(args))
         return done
 
@@ -134,11 +139,13 @@ class Git:
         argv = ["git", *args]
         failpoint.reach("git.*.before", *_points(args))
         done = run_command_now(argv, cwd=self.cwd, env=self.env, timeout_s=timeout_s)
-        if done.exit_code not in ok and _passes_by_itself(done):
-            time.sleep(RETRY_AFTER_S)
+        for pause_s in RETRY_AFTER_S:
+            if done.exit_code in ok or not _passes_by_itself(done, pause_s):
+                break
+            time.sleep(pause_s)
             done = run_command_now(argv, cwd=self.cwd, env=self.env, timeout_s=timeout_s)
         if done.exit_code not in ok or done.timed_out:
-            raise _error(args, done, timeout_s)
+            raise _error(args, done, timeout_s, self.cwd)
         failpoint.reach("git.*.after", *_points(args))
         return done
 
@@ -220,16 +227,20 @@ def _text(output: bytes) -> str:
     return output.decode("utf-8", "replace")
 
 
-def _passes_by_itself(done: Finished) -> bool:
-    return not done.timed_out and _TRANSIENT.search(_text(done.stderr)) is not None
+def _passes_by_itself(done: Finished, pause_s: float) -> bool:
+    said = _text(done.stderr)
+    is_first = pause_s == RETRY_AFTER_S[0]
+    return not done.timed_out and _TRANSIENT.search(said) is not None and (is_first or bool(lock_in_the_way(said)))
 
 
-def _error(args: tuple[str, ...], done: Finished, timeout_s: float) -> GitError:
+def _error(args: tuple[str, ...], done: Finished, timeout_s: float, cwd: Path) -> GitError:
     """In git's own words: its `fatal:` and `error:` lines where there are any, else the end of what it said."""
     command = " ".join(args[:2]) if args[0] == "worktree" else args[0]
     if done.timed_out:
         return GitError(command, done.exit_code, f"no end after {timeout_s:g} s")
     lines = [line.strip() for line in _text(done.stderr or done.stdout).splitlines() if line.strip()]
     marked = [line for line in lines if line.startswith(("fatal:", "error:"))]
-    words = "; ".join((marked or lines)[-3:])
-    return GitError(command, done.exit_code, re.sub(r"(^|; )(?:fatal|error): ", r"\1", words)[:2000])
+    words = re.sub(r"(^|; )(?:fatal|error): ", r"\1", "; ".join((marked or lines)[-3:]))[:2000]
+    if lock := lock_in_the_way(words):
+        words = f"{words.removesuffix('.')}; {explain_lock(cwd / lock)}"
+    return GitError(command, done.exit_code, words)
