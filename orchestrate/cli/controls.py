@@ -46,6 +46,11 @@ class Target:
     def engine(self) -> Owner | None:
         return self.addressed.engine
 
+    @property
+    def is_driven(self) -> bool:
+        """Whether an engine is at it; a command that holds the repository for a moment, such as cleanup, is none."""
+        return self.engine is not None and self.engine.run == self.run
+
     def features(self, given: Sequence[str] | None) -> tuple[str, ...]:
         """Ids as the plan spells them, each once. Raises OrchestrateError with the nearest ones."""
         return tuple(dict.fromkeys(find_feature(self.state.plan, fid) for fid in given or ()))

@@ -39,7 +39,7 @@ def resume(
     """
     flags = limits_given(jobs, max_cost)
     target = find_target(session, run)
-    if target.engine is not None and target.engine.run == target.run:
+    if target.is_driven:
         refuse_limits(target.run, flags)
         if _unpause(session, target, as_json=as_json):
             return ExitCode.DONE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,7 +20,6 @@ from orchestrate.cli.options import (
     SteeredRunOption,
     YesOption,
 )
-from orchestrate.cli.progress import Way
 from orchestrate.core import events as ev
 from orchestrate.core.requests import retry as note_retry
 from orchestrate.errors import ExitCode, OrchestrateError
@@ -60,23 +58,39 @@ def retry(
     named = target.features(features)
     again = _reopened(target, named)
     flags = limits_given(jobs, max_cost)
-    if target.engine is not None:
+    if target.is_driven:
         refuse_limits(target.run, flags)
-        at, by = stamp()
-        sent = send(target, ev.RetryRequested(at, by, features=named))
-        if sent.by_engine:
-            reply = Reply("retry", _words(target, again), sent.number, again, "orchestrate status")
-            show_reply(session, target, reply, sent.state, as_json=as_json)
-            return ExitCode.DONE
-        again = ()  # its engine has ended meanwhile, but the wish is in the log
-    return _start(session, target, named, again, config, flags, yes=yes, progress="json" if as_json else progress)
+        _ask(session, target, named, again, as_json=as_json)
+        return ExitCode.DONE
+    begun = begun_run(target.files, target.run)
+    _, order = build_resumed(session, target.files, begun, config, flags, unpause=True)
+    for doubt in ready_warnings(order):  # everything is looked at before the wish is noted
+        session.printer.warn(doubt)
+    if not as_json:
+        session.printer.say(_words(target, again))
+    if not yes and not session.confirm("Proceed?", flag="--yes"):
+        session.printer.say("nothing was changed")
+        return ExitCode.INCOMPLETE
+    at, by = stamp()
+    send(target, ev.RetryRequested(at, by, features=named))
+    return drive(session, order, "json" if as_json else progress)
+
+
+def _ask(session: Session, target: Target, named: tuple[str, ...], again: tuple[str, ...], *, as_json: bool) -> None:
+    """Have the engine that is at it do it."""
+    at, by = stamp()
+    sent = send(target, ev.RetryRequested(at, by, features=named))
+    words, way_on = _words(target, again), "orchestrate status"
+    if not sent.by_engine:
+        words, way_on = f"{words}; its engine has ended meanwhile", "orchestrate resume"
+    show_reply(session, target, Reply("retry", words, sent.number, again, way_on), sent.state, as_json=as_json)
 
 
 def _reopened(target: Target, named: tuple[str, ...]) -> tuple[str, ...]:
     """Features that would be opened again, dependencies first. Raises OrchestrateError where there is nothing to retry."""
     for fid in named:
         ended = target.state.features[fid].ended
-        if ended is None or fid in target.state.reopening:
+        if ended is None:
             raise OrchestrateError(
                 f"{fid} has not ended: there is nothing to try again", hint=f"see how it stands: orchestrate logs {fid}"
             )
@@ -84,10 +98,9 @@ def _reopened(target: Target, named: tuple[str, ...]) -> tuple[str, ...]:
             raise OrchestrateError(
                 f"{fid} is integrated: there is nothing to try again", hint=f"orchestrate diff {fid}"
             )
-    before = set(target.state.reopening)
     note_retry(target.state, ev.RetryRequested(0.0, features=named))
-    again = tuple(fid for fid in target.state.reopening if fid not in before)
-    if not again and not before:
+    again = tuple(target.state.reopening)
+    if not again:
         raise OrchestrateError(
             f"run {target.run} has no feature that ended without being integrated", hint="see it: orchestrate status"
         )
@@ -96,30 +109,3 @@ def _reopened(target: Target, named: tuple[str, ...]) -> tuple[str, ...]:
 
 def _words(target: Target, again: tuple[str, ...]) -> str:
     return f"run {target.run} tries {count_of(len(again), 'feature')} again: {listed(again)}"
-
-
-def _start(
-    session: Session,
-    target: Target,
-    named: tuple[str, ...],
-    again: tuple[str, ...],
-    config: Path | None,
-    flags: dict[str, object],
-    *,
-    yes: bool,
-    progress: Way,
-) -> ExitCode:
-    """Nobody drives the run: everything is looked at before the wish is noted, then we do."""
-    begun = begun_run(target.files, target.run)
-    _, order = build_resumed(session, target.files, begun, config, flags, unpause=True)
-    for doubt in ready_warnings(order):
-        session.printer.warn(doubt)
-    if progress != "json":
-        session.printer.say(_words(target, again))
-    if not yes and not session.confirm("Proceed?", flag="--yes"):
-        session.printer.say("nothing was changed")
-        return ExitCode.INCOMPLETE
-    at, by = stamp()
-    if again:
-        send(target, ev.RetryRequested(at, by, features=named))
-    return drive(session, order, progress)

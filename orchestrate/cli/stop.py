@@ -27,7 +27,7 @@ def stop(
       orchestrate stop --now    as two: agents are ended, work is kept
     """
     target = find_target(session, run)
-    if target.engine is None:
+    if not target.is_driven:
         way_on = "" if target.addressed.is_over else "orchestrate resume"
         reply = Reply("stop", f"nothing runs: nobody drives run {target.run}", next=way_on)
         show_reply(session, target, reply, target.state, as_json=as_json)

@@ -135,12 +135,18 @@ def test_to_stop_what_does_not_run_is_no_mistake(unfinished: Recording) -> None:
     assert requests(unfinished) == []
 
 
-def test_a_command_that_removes_things_meanwhile_is_waited_for_and_named(unfinished: Recording) -> None:
+def test_while_another_run_is_driven_a_request_is_refused(unfinished: Recording) -> None:
     other = this_process(run="20261122-000000-bbbb", command="orchestrate run", since=1.0)
     with acquire(unfinished.state.engine_lock, other):
         done = unfinished.ask("pause", RUN)
     assert done.code == 2 and "20261122-000000-bbbb is being driven by pid" in done.err
     assert requests(unfinished) == []
+
+
+def test_a_second_engine_that_is_none_is_no_reason_to_wait_for_an_answer(unfinished: Recording) -> None:
+    with acquire(unfinished.state.engine_lock, this_process(run="", command="orchestrate cleanup", since=1.0)):
+        done = unfinished.ask("stop")
+    assert done.code == 0 and "nothing runs" in done.out
 
 
 # ── cancel ───────────────────────────────────────────────────────────────────────────────────────────────────────
