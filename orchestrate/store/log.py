@@ -119,14 +119,20 @@ class SqliteEventLog:
     def read(self, run: str, after: int = 0) -> Sequence[Stored]:
         """Events of one run with a seq above `after`, in order."""
         newest = self._rows(_NEWEST_OF_RUN, run, after)  # asked first: others may append meanwhile
-        found = self._select("WHERE run = ? AND seq > ? ORDER BY seq", run, after)
+        found = self._select("WHERE run = ? AND seq > ? ORDER BY seq", run, after, of=run)
         if newest and (not found or found[-1].seq < newest[0][0]):  # a damaged index is cut short in one direction
             raise refusals.damaged(self.path, f"events of run {run} up to {newest[0][0]} cannot be found")
         return found
 
     def runs(self) -> Sequence[str]:
         """Ids of all runs, oldest first."""
-        return [run for (run,) in self._rows(_RUNS)]
+        found = [run for (run,) in self._rows(_RUNS)]
+        if self._format > 1:
+            for run in found:  # as the index names them: is there such a run?
+                first = self._rows(f"{ROWS[self._format]} WHERE run = ? ORDER BY seq LIMIT 1", run)
+                if not first or first[0][1] != run or not is_intact(START, first[0][:5], first[0][5]):
+                    raise refusals.damaged(self.path, f"the first event of run {run} is not what was written")
+        return found
 
     # ── what people ask for ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -190,11 +196,11 @@ class SqliteEventLog:
 
     def first(self, run: str) -> Stored | None:
         """The run's first event, without reading the others."""
-        return next(iter(self._select("WHERE run = ? ORDER BY seq LIMIT 1", run)), None)
+        return next(iter(self._select("WHERE run = ? ORDER BY seq LIMIT 1", run, of=run)), None)
 
     def last(self, run: str) -> Stored | None:
         """The run's newest event, without reading the others."""
-        return next(iter(self._select("WHERE run = ? ORDER BY seq DESC LIMIT 1", run)), None)
+        return next(iter(self._select("WHERE run = ? ORDER BY seq DESC LIMIT 1", run, of=run)), None)
 
     def verify(self) -> int:
         """Look through all of it. Returns how many events there are; raises OrchestrateError, with the way back to a
@@ -224,7 +230,8 @@ class SqliteEventLog:
         if damage:
             raise refusals.damaged(self.path, "; ".join(damage))
 
-    def _select(self, where: str, *arguments: object) -> list[Stored]:
+    def _select(self, where: str, *arguments: object, of: str = "") -> list[Stored]:
+        """of: the run that was asked for; the index might lead to another's."""
         has_sums = self._format > 1
         found = []
         sums: dict[str, bytes] = {}
@@ -233,7 +240,7 @@ class SqliteEventLog:
                 previous = sums.get(run)
                 if previous is None:
                     previous = next((before for (before,) in self._rows(_SUM_BEFORE, run, seq)), START)
-                if not is_intact(previous, (seq, run, at, kind, body), sum_):
+                if run != (of or run) or not is_intact(previous, (seq, run, at, kind, body), sum_):
                     raise refusals.damaged(self.path, changed("event", seq, run))
                 sums[run] = sum_
             try:

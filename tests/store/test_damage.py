@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestrate.core import events as ev
+from orchestrate.errors import OrchestrateError
+from orchestrate.store.log import SqliteEventLog
 from tests.store.damage import CASES, Case, Pictures
 
 
@@ -21,6 +24,26 @@ def test_every_damage_leaves_a_prefix_or_is_refused_with_the_backup(
     tally = case.run(pictures, tmp_path / "log")
     assert tally.whole + tally.shorter + tally.refused == case.times
     assert tally.shorter + tally.refused, "some of it must have done harm"
+
+
+def test_a_run_that_only_the_index_knows_is_refused(tmp_path: Path) -> None:
+    """One bit of its name there: a long trial found it."""
+    path = tmp_path / "log.sqlite3"
+    with SqliteEventLog(path) as log:
+        log.append("one", [ev.Warned(1.0, "a", "x")])
+        log.append("one", [ev.Warned(2.0, "a", "y")])
+    content = bytearray(path.read_bytes())
+    page = 2 * 4096  # the third page: the index
+    at = content.rindex(b"one", page, page + 4096)  # a page is filled from its end
+    content[at] ^= 0x40  # to `/ne`, which is no name of a directory either
+    path.write_bytes(content)
+    with SqliteEventLog(path, read_only=True) as log:
+        with pytest.raises(OrchestrateError, match="the first event of run /ne is not what was written"):
+            log.runs()
+        with pytest.raises(OrchestrateError, match="is damaged"):
+            log.read("/ne")
+        with pytest.raises(OrchestrateError, match="missing from index"):
+            log.verify()
 
 
 def test_as_many_as_were_promised() -> None:
