@@ -49,11 +49,11 @@ COMMANDS = {
     "retry": Entry(STEER, "Try again what was not integrated."),
     "answer": Entry(STEER, "Tell a feature's agent something."),
     "status": Entry(WATCH, "Where a run stands."),
-    "logs": Entry(WATCH, "What an agent said and did."),
+    "logs": Entry(WATCH, "What happened in a run; what an agent did."),
     "diff": Entry(WATCH, "What a feature changed."),
     "report": Entry(AFTER, "The outcome of a run, with every attempt."),
     "history": Entry(AFTER, "All runs of this repository."),
-    "recover": Entry(AFTER, "List the work of any attempt that can be brought back, and bring it back."),
+    "recover": Entry(AFTER, "Bring back work that was not integrated."),
     "cleanup": Entry(AFTER, "Remove worktrees and branches that are kept elsewhere."),
     "init": Entry(SETUP, "Write a first feature list that fits this repository."),
     "doctor": Entry(SETUP, "Check what this machine and repository offer."),
@@ -212,6 +212,7 @@ def orchestrate(
       orchestrate run --yes                run it
       orchestrate run --select +api --yes  one feature, with what it needs
       orchestrate status                   where it stands
+      orchestrate resume                   go on with it, whatever ended it
     """
     invocation = ctx.ensure_object(Invocation)
     invocation.given = Given(directory, color, ascii_only, quiet, verbose, no_input, debug)

@@ -60,7 +60,7 @@ def recover(
 
     \b
       orchestrate recover                           what there is
-      orchestrate recover api --show                what its newest attempt changed
+      orchestrate recover api --show                what it changed
       orchestrate recover api@1 --branch api-first  into a new branch
       orchestrate recover api --worktree ../api     into a new worktree
     """
