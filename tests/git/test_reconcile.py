@@ -376,13 +376,16 @@ async def test_r12_what_setup_leaves_is_no_work_and_ignored_files_are_copied(rep
     world.setup_files = {"modules/index.js": "module\n"}
     world.key("x")
     world.features["x"] = replace(world.features["x"], setup=(Command("install", "npm ci"),))
-    path, _ = await begun(world)
+    await world.prepare("x")
+    path = world.path("x")
+    world.repo.write({"work.py": "1\n"}, path)
+    await world.keep("x")
     shutil.rmtree(path)
     world.setup_runs.clear()
     assert rules_of(await settle(world, standing(world, "x"))) == ["R12"]
     assert world.setup_runs == [(world.key("x"), path)]
     assert (path / ".env").read_text() == "KEY=1\n" and (path / "modules/index.js").exists()
-    assert "modules/index.js" not in world.repo.files((await world.seal("x")).head)
+    assert world.repo.files((await world.seal("x")).head).keys() == {".gitignore", "README.md", "calc.py", "work.py"}
 
 
 async def test_r12_cut_off_in_the_middle_it_is_done_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
