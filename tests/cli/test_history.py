@@ -77,7 +77,10 @@ def test_a_run_that_broke_off_is_no_running_one(recording: Recording) -> None:
 def test_a_narrow_terminal_does_without_columns_rather_than_breaking_figures(
     width: int | None, head: list[str]
 ) -> None:
-    past = [Past(RUN, "incomplete", 1_795_000_000.0, 2, 4, 1.5, wall_s=402.0, way_on="retry", worktrees=5), Past(OTHER, "unreadable")]
+    past = [
+        Past(RUN, "incomplete", 1_795_000_000.0, 2, 4, 1.5, wall_s=402.0, way_on="retry", worktrees=5),
+        Past(OTHER, "unreadable"),
+    ]
     lines = render_table(past, width=width)
     assert lines[0].split() == head
     assert lines[1].startswith(f"{RUN}  ")
