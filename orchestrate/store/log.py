@@ -350,6 +350,8 @@ class SqliteEventLog:
             yield
         except sqlite3.Error as error:
             raise refusals.from_sqlite(self.path, error) from error
+        except UnicodeDecodeError as error:  # a name of ours, or a message about it
+            raise refusals.damaged(self.path, f"a name in it is no text: {error.reason}") from error
         except OSError as error:
             raise refusals.from_system(self.path, error) from error
         except FoundDamage as found:

@@ -46,6 +46,24 @@ def test_a_run_that_only_the_index_knows_is_refused(tmp_path: Path) -> None:
             log.verify()
 
 
+@pytest.mark.parametrize("name", [b"kind TEXT", b"event_of_run", b"event_stays"])
+@pytest.mark.parametrize("bits", range(8))
+def test_a_broken_name_in_the_schema_is_no_traceback(log_path: Path, name: bytes, bits: int) -> None:
+    """Messages about it may be no text at all: a long trial found it."""
+    with SqliteEventLog(log_path) as log:
+        log.append("r", [ev.Warned(1.0, "a", "x")])
+        log.back_up(0.0)
+    content = bytearray(log_path.read_bytes())
+    content[content.index(name)] ^= 1 << bits
+    log_path.write_bytes(content)
+    try:
+        with SqliteEventLog(log_path, read_only=True) as log:
+            assert [stored.event for stored in log.read("r")] == [ev.Warned(1.0, "a", "x")]
+            log.verify()
+    except OrchestrateError as refused:
+        assert "to put it in place: cd " in refused.hint
+
+
 def test_as_many_as_were_promised() -> None:
     times = {
         how: sum(case.times for case in CASES if case.how.__name__ == how) for how in ("cut", "flip", "zero_sector")
