@@ -56,12 +56,14 @@ def test_a_broken_name_in_the_schema_is_no_traceback(log_path: Path, name: bytes
     content = bytearray(log_path.read_bytes())
     content[content.index(name)] ^= 1 << bits
     log_path.write_bytes(content)
+    hint = ""
     try:
         with SqliteEventLog(log_path, read_only=True) as log:
             assert [stored.event for stored in log.read("r")] == [ev.Warned(1.0, "a", "x")]
             log.verify()
     except OrchestrateError as refused:
-        assert "to put it in place: cd " in refused.hint
+        hint = refused.hint
+    assert not hint or "to put it in place: cd " in hint
 
 
 def test_as_many_as_were_promised() -> None:
