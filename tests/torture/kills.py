@@ -179,8 +179,8 @@ class _Cycle:
             self.start(way_on(status))
         if not self._lives_until(deed):
             return self.status() != "done"
-        DEEDS[deed.how](self)
-        self.verdict.done.append(deed.how)
+        if DEEDS[deed.how](self) is not False:
+            self.verdict.done.append(deed.how)
         if deed.waits and self.engine.poll() is not None:
             self.require_silence(f"after {deed.how}")
         return True
@@ -269,13 +269,17 @@ class _Cycle:
             time.sleep(self.random.random() * 0.1)
         self.ended()
 
-    def kill_supervisor(self) -> None:
-        self._kill_one(lambda process: "supervise" in " ".join(process.cmdline()))
+    def kill_supervisor(self) -> bool:
+        return self._kill_one(lambda process: process.name() == "orchestrate-sup")
 
-    def kill_agent(self) -> None:
-        self._kill_one(lambda process: "orchestrate.agents.scripted" in process.cmdline())
+    def kill_reaper(self) -> bool:
+        return self._kill_one(lambda process: process.name() in ("orchestrate-one", "orchestrate-kin"))
 
-    def _kill_one(self, wanted: Callable[[psutil.Process], bool]) -> None:
+    def kill_agent(self) -> bool:
+        return self._kill_one(lambda process: "orchestrate.agents.scripted" in process.cmdline())
+
+    def _kill_one(self, wanted: Callable[[psutil.Process], bool]) -> bool:
+        """One of the engine's descendants, if there is such a one."""
         found = []
         with contextlib.suppress(psutil.Error):
             for process in psutil.Process(self.engine.pid).children(recursive=True):
@@ -285,6 +289,7 @@ class _Cycle:
         if found:
             with contextlib.suppress(psutil.Error):
                 self.random.choice(found).kill()
+        return bool(found)
 
     def second_engine(self) -> None:
         """Another one, while this one is at work: refused, unless this one has just ended."""
@@ -307,13 +312,14 @@ def way_on(status: str) -> tuple[str, ...]:
     return RETRY if status == "incomplete" else RESUME if status else RUN
 
 
-DEEDS: dict[str, Callable[[_Cycle], None]] = {
+DEEDS: dict[str, Callable[[_Cycle], bool | None]] = {
     "kill": _Cycle.kill,
     "freeze and kill": _Cycle.freeze,
     "SIGTERM": _Cycle.terminate,
     "SIGHUP": _Cycle.hang_up,
     "three Ctrl-C": _Cycle.interrupt_thrice,
     "kill supervisor": _Cycle.kill_supervisor,
+    "kill reaper": _Cycle.kill_reaper,
     "kill agent": _Cycle.kill_agent,
     "second engine": _Cycle.second_engine,
     "pause": _Cycle.pause,
@@ -322,8 +328,8 @@ DEEDS: dict[str, Callable[[_Cycle], None]] = {
 }
 
 WEIGHTS = {
-    "kill": 10, "freeze and kill": 2, "SIGTERM": 1, "SIGHUP": 1, "three Ctrl-C": 1, "kill supervisor": 2, "kill agent": 1,
-    "second engine": 1, "pause": 1, "resume": 1, "cancel": 1,
+    "kill": 10, "freeze and kill": 2, "SIGTERM": 1, "SIGHUP": 1, "three Ctrl-C": 1, "kill supervisor": 2, "kill reaper": 1,
+    "kill agent": 1, "second engine": 1, "pause": 1, "resume": 1, "cancel": 2,
 }  # fmt: skip
 
-DEADLY = frozenset({"kill", "freeze and kill", "kill supervisor", "kill agent", "kill cleanup"})
+DEADLY = frozenset({"kill", "freeze and kill", "kill supervisor", "kill reaper", "kill agent", "kill cleanup"})
