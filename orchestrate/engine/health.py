@@ -103,18 +103,27 @@ class Judge:
 
     def strike(self, cause: ev.HoldCause, why: str, vitals: Vitals, now: float) -> list[ev.Event]:
         """Something failed for want of room, whatever the readings say: quotas, for one, are in none of them."""
-        count = self._strikes[cause] = self._strikes.get(cause, 0) + 1
-        pause_s = min(LONGEST_TRY_S, FIRST_TRY_S * 2 ** (count - 1))
+        self._strikes[cause] = self._strikes.get(cause, 0) + 1
         is_new = cause not in self._holds
         hold = self._holds.setdefault(cause, _Hold(why))
-        hold.until = vitals.elapsed + pause_s
+        hold.until = vitals.elapsed + self.pause_s(cause)
         if cause == "disk":
             hold.free = least_free(vitals)
         return [self._hold(cause, hold, now)] if is_new else []
 
+    def pause_s(self, cause: ev.HoldCause) -> float:
+        """How long to wait after the last failure, seconds: doubles with each in a row."""
+        return min(LONGEST_TRY_S, FIRST_TRY_S * 2.0 ** (self._strikes.get(cause, 1) - 1))
+
     def succeed(self) -> None:
         """Something was done: what failed before does not count any more."""
         self._strikes.clear()
+
+    def lacking(self, vitals: Vitals) -> ev.HoldCause | None:
+        """What is used up by this reading."""
+        if is_full(vitals):
+            return "disk"
+        return "machine" if machine_trouble(vitals, self.marks, "low") else None
 
     def is_held(self, cause: ev.HoldCause) -> bool:
         return cause in self._holds
@@ -227,14 +236,16 @@ class Health:
             for event in self.look():
                 tell(event)
 
-    def strike(self, cause: ev.HoldCause, why: str) -> list[ev.Event]:
-        """Something failed for want of room: what follows, at once."""
+    def strike(self, cause: ev.HoldCause, why: str) -> tuple[list[ev.Event], float]:
+        """Something failed for want of room: what follows at once, and after how many seconds it may be tried again."""
         if cause == "disk":
             self._on_full()
-        return self._judge.strike(cause, why, self._read(), self._clock.now())
+        made = self._judge.strike(cause, why, self._read(), self._clock.now())
+        return made, self._judge.pause_s(cause)
 
     def succeed(self) -> None:
         self._judge.succeed()
 
-    def is_full(self) -> bool:
-        return is_full(self._read())
+    def lacking(self) -> ev.HoldCause | None:
+        """What is used up at this moment, so that whatever fails now may have failed for that."""
+        return self._judge.lacking(self._read())

@@ -6,8 +6,11 @@ blamed for without measured proof is believed a bounded number of times in a row
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import re
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from orchestrate.core import events as ev
@@ -54,19 +57,19 @@ def complaint(event: ev.Event) -> str:
             return ""
 
 
-def blame(event: ev.Event, *, is_full: bool) -> ev.HoldCause | None:
-    """What of the machine made this answer a failure. is_full: a disk is, at this moment.
+def blame(event: ev.Event, lacking: ev.HoldCause | None) -> ev.HoldCause | None:
+    """What of the machine made this answer a failure. lacking: what is used up at this moment, by measure: then the words of a
+    failure are not believed, which may be that a file is not there, as it could not be opened.
 
     Checks that failed are doubted only when they could not be started, or when there is proof: a project's own tests may
     well speak of full disks.
     """
     if isinstance(event, ev.ChecksFinished | ev.MergeChecksFinished) and not (event.ok or event.error):
-        unstarted = " ".join(c.tail for c in event.checks if not c.ok and c.exit_code is None and not c.timed_out)
-        if is_full and any(not c.ok for c in event.checks):
-            return "disk"
-        return cause_in(unstarted)
+        if lacking and any(not c.ok for c in event.checks):
+            return lacking
+        return cause_in(_unstarted(event))
     said = complaint(event)
-    return ("disk" if is_full else cause_in(said)) if said else None
+    return (lacking or cause_in(said)) if said else None
 
 
 def cause_in(words: str) -> ev.HoldCause | None:
@@ -76,53 +79,73 @@ def cause_in(words: str) -> ev.HoldCause | None:
     return "machine" if _MACHINE.search(words) else None
 
 
-class ShortagePerformer:
-    """ports.Performer around another one; see the head of this module. lost: how an effect is said to be lost."""
+def _unstarted(event: ev.Event) -> str:
+    """What was said of checks that could not be started."""
+    if not isinstance(event, ev.ChecksFinished | ev.MergeChecksFinished):
+        return ""
+    return " ".join(c.tail for c in event.checks if not c.ok and c.exit_code is None and not c.timed_out).strip()
 
-    def __init__(self, inner: Performer, health: Health, clock: Clock) -> None:
-        self._inner, self._health, self._clock = inner, health, clock
+
+Pause = Callable[[float], Awaitable[None]]
+
+
+class ShortagePerformer:
+    """ports.Performer around another one; see the head of this module."""
+
+    def __init__(self, inner: Performer, health: Health, clock: Clock, *, pause: Pause = asyncio.sleep) -> None:
+        self._inner, self._health, self._clock, self._pause = inner, health, clock, pause
         self._in_a_row: dict[tuple[AttemptKey, type], int] = {}
 
     async def perform(self, effect: AnyEffect, emit: Emit) -> None:
         if isinstance(effect, KeepWork | StopWork):
             await self._inner.perform(effect, emit)
             return
+        lost: list[tuple[ev.HoldCause, str]] = []
         try:
-            await self._inner.perform(effect, lambda event: self._pass_on(effect, event, emit))
+            await self._inner.perform(effect, lambda event: self._pass_on(effect, event, emit, lost))
         except OSError as error:
             cause = _CAUSES.get(error.errno)
             if cause is None or not self._is_believed(effect):
                 raise
-            self._lose(effect, cause, str(error), emit)
+            lost.append((cause, str(error)))
+        if lost:
+            await self._lose(effect, *lost[0], emit)
 
-    def _pass_on(self, effect: AnyEffect, event: ev.Event, emit: Emit) -> None:
+    def _pass_on(self, effect: AnyEffect, event: ev.Event, emit: Emit, lost: list[tuple[ev.HoldCause, str]]) -> None:
         if type(event) in ev.CHATTY or isinstance(event, ev.Warned):
             emit(event)
             return
-        is_full = bool(_may_be_blamed(event)) and self._health.is_full()
-        cause = blame(event, is_full=is_full)
+        lacking = self._health.lacking() if _may_be_blamed(event) else None
+        cause = blame(event, lacking)
         if cause is None:
             self._in_a_row.pop(_work(effect), None)
             self._health.succeed()
             emit(event)
-        elif not is_full and not self._is_believed(effect):
+        elif lacking is None and not self._is_believed(effect):
             emit(event)
         elif isinstance(event, ev.InvocationFinished):
             # Its figures are true, and its session goes on: it counts as cut off by us.
-            self._strike(cause, event.why, emit)
-            emit(replace(event, end="interrupted", why=f"{_NAMES[cause]}: {event.why}"))
+            why = f"{_NAMES[cause]}: {event.why}"[:WHY_LIMIT]
+            self._strike(cause, why, emit)
+            emit(replace(event, end="interrupted", why=why))
         else:
-            self._lose(effect, cause, complaint(event) or "the checks failed on a full disk", emit)
+            lost.append((cause, complaint(event) or _unstarted(event) or "its checks failed"))
 
-    def _lose(self, effect: AnyEffect, cause: ev.HoldCause, why: str, emit: Emit) -> None:
-        self._strike(cause, why, emit)
-        key = effect.key
-        at, words = self._clock.now(), f"{_NAMES[cause]}: {why}"[:WHY_LIMIT]
-        emit(ev.EffectLost(at, key.feature, key.attempt, effect.id, words, blameless=True))
+    async def _lose(self, effect: AnyEffect, cause: ev.HoldCause, why: str, emit: Emit) -> None:
+        """Hold the run, and say that the effect is lost: at once on a full disk, where nothing begins before there is room;
+        else when it is time to try again, as work that is finished is still checked and merged meanwhile."""
+        words, key = f"{_NAMES[cause]}: {why}"[:WHY_LIMIT], effect.key
+        pause_s = self._strike(cause, words, emit)
+        if cause == "machine":
+            with suppress(asyncio.CancelledError):  # the run is stopped: then it is lost now
+                await self._pause(pause_s)
+        emit(ev.EffectLost(self._clock.now(), key.feature, key.attempt, effect.id, words, blameless=True))
 
-    def _strike(self, cause: ev.HoldCause, why: str, emit: Emit) -> None:
-        for event in self._health.strike(cause, f"{_NAMES[cause]}: {why}"[:WHY_LIMIT]):
+    def _strike(self, cause: ev.HoldCause, why: str, emit: Emit) -> float:
+        made, pause_s = self._health.strike(cause, why)
+        for event in made:
             emit(event)
+        return pause_s
 
     def _is_believed(self, effect: AnyEffect) -> bool:
         count = self._in_a_row[_work(effect)] = self._in_a_row.get(_work(effect), 0) + 1

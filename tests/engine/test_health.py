@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -228,7 +229,7 @@ def test_the_ballast_goes_when_a_write_fails_and_comes_back_with_the_room() -> N
         free[0] += ROOM_AGAIN
 
     health = Health(Judge(build_marks(0)), read, Clock(), on_full=drop, on_room=lambda: done.append("keep"))
-    assert words(health.strike("disk", "full")) == ["hold disk now"]
+    assert words(health.strike("disk", "full")[0]) == ["hold disk now"]
     assert health.look() == [], "the room that the ballast gave is not room for work"
     free[0] += ROOM_AGAIN
     assert words(health.look()) == ["go on disk"]
@@ -237,7 +238,17 @@ def test_the_ballast_goes_when_a_write_fails_and_comes_back_with_the_room() -> N
     assert done == ["drop", "keep"], "a ballast helps disks only"
 
 
-@pytest.mark.parametrize(("free", "full"), [(FULL - 1, True), (FULL, False)])
-def test_a_disk_is_full_with_less_than_any_work_takes(free: int, full: bool) -> None:
-    health = Health(Judge(build_marks(0)), lambda: replace(PLENTY, volumes=(Volume("/w", free),)), Clock())
-    assert health.is_full() is full
+@pytest.mark.parametrize(
+    ("changes", "lacking"),
+    [
+        ({}, None),
+        ({"volumes": (Volume("/w", FULL),)}, None),
+        ({"volumes": (Volume("/w", FULL - 1),)}, "disk"),
+        ({"volumes": (Volume("/w", 10**11, 10),)}, "disk"),
+        ({"descriptors": 5}, "machine"),
+        ({"memory": MIB}, "machine"),
+    ],
+)
+def test_what_is_used_up_is_what_leaves_no_room_for_any_work(changes: dict[str, Any], lacking: str | None) -> None:
+    health = Health(Judge(build_marks(0)), lambda: replace(PLENTY, **changes), Clock())
+    assert health.lacking() == lacking

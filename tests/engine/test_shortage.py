@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 from dataclasses import replace
@@ -64,7 +65,11 @@ class Machine:
     def __init__(self, *answers: ev.Event | Exception, free: int = 10**11) -> None:
         self.free = free
         health = Health(Judge(build_marks(512)), self.read, Clock())
-        self.performer = ShortagePerformer(Answers(*answers), health, Clock())
+        self.performer = ShortagePerformer(Answers(*answers), health, Clock(), pause=self.pause)
+        self.paused: list[float] = []
+
+    async def pause(self, seconds: float) -> None:
+        self.paused.append(seconds)
 
     def read(self) -> Vitals:
         return Vitals((Volume("/work", self.free),), 1000, 10**10, 0.0, 0.0, 0.0)
@@ -76,37 +81,39 @@ class Machine:
 
 
 @pytest.mark.parametrize(
-    ("event", "is_full", "cause"),
+    ("event", "lacking", "cause"),
     [
-        (sealed(), True, None),
-        (sealed("there is no worktree at /w any more"), False, None),
-        (sealed("there is no worktree at /w any more"), True, "disk"),  # on a full disk no error is believed
-        (sealed(FULL_WORDS), False, "disk"),
-        (sealed("cannot write: Disk quota exceeded"), False, "disk"),
-        (sealed("unable to fork: Cannot allocate memory"), False, "machine"),
-        (ev.WorktreeFailed(1.0, "auth", 1, "git", FULL_WORDS), False, "disk"),
-        (ev.WorktreeFailed(1.0, "auth", 1, "setup", "npm ci (exit code 1)\nENOSPC: write"), False, "disk"),
-        (ev.WorktreeFailed(1.0, "auth", 1, "setup", "interrupted"), True, None),
-        (ev.WorktreeFailed(1.0, "auth", 1, "conflict", FULL_WORDS), True, None),
-        (ev.MergeFinished(1.0, "auth", 1, "error", why=FULL_WORDS), False, "disk"),
-        (ev.MergeFinished(1.0, "auth", 1, "conflict", why=FULL_WORDS), True, None),
-        (ev.Published(1.0, "auth", 1, False, "", FULL_WORDS), False, "disk"),
-        (ev.Published(1.0, "auth", 1, False, "c0ffee", "moved"), True, None),
-        (finished("done", "No space left on device"), True, None),
-        (finished("crashed", "ENOSPC: no space left on device, write"), False, "disk"),
-        (finished("config", FDS_WORDS), False, "machine"),
-        (finished("limit", "Too many open files"), True, None),
-        (checked(), True, None),
-        (checked(error="interrupted"), True, None),
-        (checked(error=FULL_WORDS), False, "disk"),
-        (checked(check("assert 1 == 2")), False, None),
-        (checked(check("E   OSError: No space left on device")), False, None),  # may be what the test is about
-        (checked(check("assert 1 == 2")), True, "disk"),
-        (checked(check("cannot be started: [Errno 24] Too many open files", None)), False, "machine"),
+        (sealed(), "disk", None),
+        (sealed("there is no worktree at /w any more"), None, None),
+        (sealed("there is no worktree at /w any more"), "disk", "disk"),  # on a full disk no error is believed
+        (sealed("there is no worktree at /w any more"), "machine", "machine"),  # nor without descriptors to look with
+        (checked(check("assert 1 == 2")), "machine", "machine"),
+        (sealed(FULL_WORDS), None, "disk"),
+        (sealed("cannot write: Disk quota exceeded"), None, "disk"),
+        (sealed("unable to fork: Cannot allocate memory"), None, "machine"),
+        (ev.WorktreeFailed(1.0, "auth", 1, "git", FULL_WORDS), None, "disk"),
+        (ev.WorktreeFailed(1.0, "auth", 1, "setup", "npm ci (exit code 1)\nENOSPC: write"), None, "disk"),
+        (ev.WorktreeFailed(1.0, "auth", 1, "setup", "interrupted"), "disk", None),
+        (ev.WorktreeFailed(1.0, "auth", 1, "conflict", FULL_WORDS), "disk", None),
+        (ev.MergeFinished(1.0, "auth", 1, "error", why=FULL_WORDS), None, "disk"),
+        (ev.MergeFinished(1.0, "auth", 1, "conflict", why=FULL_WORDS), "disk", None),
+        (ev.Published(1.0, "auth", 1, False, "", FULL_WORDS), None, "disk"),
+        (ev.Published(1.0, "auth", 1, False, "c0ffee", "moved"), "disk", None),
+        (finished("done", "No space left on device"), "disk", None),
+        (finished("crashed", "ENOSPC: no space left on device, write"), None, "disk"),
+        (finished("config", FDS_WORDS), None, "machine"),
+        (finished("limit", "Too many open files"), "disk", None),
+        (checked(), "disk", None),
+        (checked(error="interrupted"), "disk", None),
+        (checked(error=FULL_WORDS), None, "disk"),
+        (checked(check("assert 1 == 2")), None, None),
+        (checked(check("E   OSError: No space left on device")), None, None),  # may be what the test is about
+        (checked(check("assert 1 == 2")), "disk", "disk"),
+        (checked(check("cannot be started: [Errno 24] Too many open files", None)), None, "machine"),
     ],
 )
-def test_who_is_to_blame(event: ev.Event, is_full: bool, cause: ev.HoldCause | None) -> None:
-    assert blame(event, is_full=is_full) == cause
+def test_who_is_to_blame(event: ev.Event, lacking: ev.HoldCause | None, cause: ev.HoldCause | None) -> None:
+    assert blame(event, lacking) == cause
 
 
 async def test_an_effect_that_found_no_room_is_lost_and_the_run_is_held() -> None:
@@ -136,6 +143,28 @@ async def test_an_error_of_the_system_in_a_performer_is_no_defect() -> None:
 async def test_other_errors_are_defects_still() -> None:
     with pytest.raises(PermissionError):
         await Machine(PermissionError(errno.EACCES, "denied")).does(CHECKS)
+
+
+async def test_work_that_goes_on_while_the_machine_is_short_is_tried_less_and_less_often() -> None:
+    """Nothing else keeps it from being tried again at once: what agents have finished is checked and merged meanwhile."""
+    machine = Machine(*[checked(check("cannot be started: [Errno 24] Too many open files", None))] * 4, free=10**11)
+    for _ in range(4):
+        lost = (await machine.does(CHECKS))[-1]
+        assert isinstance(lost, ev.EffectLost) and "cannot be started" in lost.why
+    assert machine.paused == [2.0, 4.0, 8.0, 16.0]
+    full = Machine(sealed(FULL_WORDS))
+    await full.does(SEAL)
+    assert full.paused == [], "on a full disk nothing begins before there is room"
+
+
+async def test_a_run_that_is_stopped_does_not_wait_for_the_machine() -> None:
+    machine = Machine(sealed("unable to fork: Cannot allocate memory"))
+
+    async def cancelled(seconds: float) -> None:
+        raise asyncio.CancelledError
+
+    machine.performer._pause = cancelled
+    assert isinstance((await machine.does(SEAL))[-1], ev.EffectLost)
 
 
 async def test_words_alone_are_believed_so_often_and_no_longer() -> None:
