@@ -13,6 +13,7 @@ from pathlib import Path
 
 from orchestrate.git.leftovers import not_ignored
 from orchestrate.git.repository import Base, Repository
+from orchestrate.git.run import GitError
 from orchestrate.git.status import read_changes
 
 _ENVIRONMENT = re.compile(r"(?:-m venv|\bvirtualenv)\s+(?:-\S+\s+)*([\w.-]+)(?=[\s;&|]|$)")
@@ -25,7 +26,10 @@ def uncommitted_notices(repository: Repository, base: Base, inputs: Sequence[Pat
     checkout, so that a change in them does count."""
     if base.kind != "branch":
         return ()
-    branch, changed = read_changes(repository.git)
+    try:
+        branch, changed = read_changes(repository.git)
+    except GitError as unreadable:
+        return (f"what is changed in your checkout cannot be told: {unreadable.words}; agents start from the commit",)
     read = {os.path.relpath(path.resolve(), repository.toplevel) for path in inputs}
     paths = [path for path in changed if path not in read]
     if branch != base.name or not paths:

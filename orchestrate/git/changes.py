@@ -196,7 +196,8 @@ async def _last_commit_of_log(work: Work) -> str:
 
 
 async def _commit_rest(work: Work, status: Status) -> None:
-    await work.git.run("add", "-A", "--", *all_but(status.nested))
+    # --sparse: in a sparse worktree an agent's new file may lie outside of what is checked out.
+    await work.git.run("add", "-A", "--sparse", "--", *all_but(status.nested))
     args = ("--quiet", "--no-verify", "--cleanup=whitespace", "-F", "-")
     # Exit code 1: what looked changed is the same once line ends and filters are applied.
     await work.git.run("commit", *args, stdin=work.message.encode("utf-8", "replace"), ok=(0, 1))

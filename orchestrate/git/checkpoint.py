@@ -190,7 +190,7 @@ async def snapshot_tree(own: Git, status: Status) -> str:
 
 async def _tree(own: Git, status: Status, left_out: Iterable[str]) -> str:
     # Unreadable files are left out rather than failing the rest: exit code 1.
-    await own.run("add", "-A", "--ignore-errors", "--", *all_but((*status.nested, *left_out)), ok=(0, 1))
+    await own.run("add", "-A", "--sparse", "--ignore-errors", "--", *all_but((*status.nested, *left_out)), ok=(0, 1))
     return await own.line("write-tree")
 
 
