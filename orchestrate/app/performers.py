@@ -17,8 +17,8 @@ from orchestrate.core.plan import Plan
 from orchestrate.engine.health import Health
 from orchestrate.engine.shortage import ShortagePerformer
 from orchestrate.engine.vitals import MIB
-from orchestrate.git.pace import SavingPerformer
-from orchestrate.git.perform import GitPerformer
+from orchestrate.git.pace import Pace
+from orchestrate.git.perform import GitPerformer, SavingPerformer
 from orchestrate.git.settings import GitSettings
 from orchestrate.ports import Clock, Performer
 from orchestrate.redact import Redactor, secret_values
@@ -69,7 +69,7 @@ def build_performers(
     )  # fmt: skip
     performers: dict[type[fx.Effect], Performer] = {
         fx.PrepareWorktree: git,
-        fx.RunAgent: SavingPerformer(agent, git.save, every_s=settings.checkpoints.every_seconds, clock=clock),
+        fx.RunAgent: SavingPerformer(agent, Pace(git.save, settings.checkpoints.every_seconds), clock=clock),
         fx.SealWork: git,
         fx.RunChecks: verify,
         fx.MergeWork: git,

@@ -12,7 +12,7 @@ from typing import Literal
 
 from .changes import SealRefused, Work, seal
 from .checkpoint import INDEX_PREFIX, LARGEST_BYTES, keep, keep_commit, keep_files, tips_of
-from .link import Link, clear_stale_locks, mend_link, processes_inside
+from .link import Link, belongs_elsewhere, clear_stale_locks, mend_link, processes_inside
 from .restore import (
     State,
     entry_of,
@@ -51,6 +51,8 @@ async def move_back(scene: Scene, a: Standing) -> list[Finding]:
     """An agent's session can be resumed only where it began."""
     path, marked = scene.worktrees.path_of(a.key), entry_of(scene.common, a.key)
     if not a.works or path.exists() or marked is None or not marked.path.is_dir():
+        return []
+    if belongs_elsewhere(scene.common, marked.path):
         return []
     path.parent.mkdir(parents=True, exist_ok=True)
     await asyncio.to_thread(shutil.move, marked.path, path)

@@ -79,6 +79,17 @@ def find_link(common_dir: Path, path: Path) -> Link | None:
     return next((Link(path, link.admin, link.owner) for link in links(common_dir) if _same(link.path, path)), None)
 
 
+def belongs_elsewhere(common_dir: Path, path: Path) -> bool:
+    """Whether the worktree is tied to another repository that is still there: this one is a copy of that one."""
+    said = _contents(path / ".git")
+    if not said.startswith("gitdir: "):
+        return False
+    admin = Path(os.path.normpath(path / said.removeprefix("gitdir: ")))
+    pointer = _contents(admin / "gitdir")
+    is_tied = bool(pointer) and _same((admin / pointer).parent, path)
+    return is_tied and not _same(admin.parent, common_dir / "worktrees")
+
+
 def mend_link(link: Link) -> str:
     """Put the worktree's `.git` file right again; what stood in its place is moved into the entry, never deleted.
 

@@ -17,7 +17,7 @@ from orchestrate.core.effects import AnyEffect, KeepWork, MergeWork, PrepareWork
 from orchestrate.core.names import AttemptKey, integration_branch
 from orchestrate.core.plan import Feature
 from orchestrate.errors import OrchestrateError
-from orchestrate.ports import Clock, Emit
+from orchestrate.ports import Clock, Emit, Performer
 
 from .changes import SealRefused, Work, seal
 from .checkpoint import LARGEST_BYTES, Kept, keep
@@ -25,6 +25,7 @@ from .integrate import IntegrationBranch
 from .leftovers import set_aside, variables_for
 from .link import find_link, integration_key
 from .merges import MergeConflict, join_commits
+from .pace import Beside, Pace
 from .portblocks import PortBlocks
 from .reconcile import reconcile
 from .repository import Repository
@@ -264,6 +265,33 @@ class GitPerformer:
     def _warn(self, key: AttemptKey, notices: tuple[str, ...], emit: Emit) -> None:
         for notice in notices:
             emit(ev.Warned(self._clock.now(), key.feature, notice))
+
+
+class SavingPerformer:
+    """Wraps the performer of agents: what an agent has done is saved while it works, and told. See pace."""
+
+    def __init__(self, inner: Performer, pace: Pace, *, clock: Clock) -> None:
+        self._inner = inner
+        self._pace = pace
+        self._clock = clock
+
+    async def perform(self, effect: AnyEffect, emit: Emit) -> None:
+        key = effect.key
+
+        def on_saved(commit: str) -> None:
+            emit(ev.WorkSaved(self._clock.now(), key.feature, key.attempt, commit))
+
+        def on_trouble(trouble: Exception) -> None:
+            words = f"its work cannot be saved while the agent works; it is tried again: {trouble}"
+            emit(ev.Warned(self._clock.now(), key.feature, words))
+
+        beside = Beside(key, on_saved, on_trouble)
+
+        def tell(event: ev.Event) -> None:
+            beside.is_over = beside.is_over or isinstance(event, ev.InvocationFinished)
+            emit(event)
+
+        await self._pace.while_(self._inner.perform(effect, tell), beside)
 
 
 async def uncut(work: Coroutine[object, object, T]) -> T:

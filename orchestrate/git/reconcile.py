@@ -19,6 +19,7 @@ from .scene import Finding, Scene, Standing
 async def reconcile(scene: Scene) -> tuple[Finding, ...]:
     """Every rule, in order. Raises CannotGoOn before anything is changed; GitError, OSError."""
     await runrules.require_sound(scene.repository, scene.record, branch_prefix=scene.prefix)
+    runrules.require_own_worktrees(scene)
     failpoint.reach("resume.reconcile.before")
     found: list[Finding] = []
     for rule in RULES:
@@ -60,7 +61,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "R1",
         "The commit that the run started from, or the one up to which features were integrated, is gone; or the integration "
-        "branch was set to where it lacks what was integrated, and holds commits of its own, or is checked out",
+        "branch was set to where it lacks what was integrated, and holds commits of its own, or is checked out; or the repository is a copy, and the worktrees are the original's",
         "Refused (exit code 2) with the ways out, before anything is changed",
     ),
     Rule(

@@ -21,7 +21,7 @@ from .locking import FileLock
 from .merges import write_commit
 from .repository import Repository
 from .restore import is_whole, lay_over
-from .run import Git, GitError
+from .run import Git, GitError, paths_of
 from .status import read_own_status
 
 AT_ONCE = 8
@@ -117,10 +117,12 @@ async def _look(repository: Repository, key: AttemptKey, found: _Places, base: s
     git = repository.git
     item = Recoverable(key, path=found.link.path if found.link else None, branch=found.branch, ref=found.ref)
     newest = await _newest(git, key, found)
+    touched: set[str] = set()
     if found.link is not None:
         async with own_index(repository, found.link) as own:
             status = await read_own_status(own)
-        uncommitted = len(status.changed) + len(status.untracked)
+        touched = {*status.changed, *status.untracked}
+        uncommitted = len(touched)
         head = status.commit or (newest.head if newest else base)
         tree = newest.tree if newest is not None and newest.head == head else ""
         at = newest.at if newest else 0
@@ -137,11 +139,10 @@ async def _look(repository: Repository, key: AttemptKey, found: _Places, base: s
     is_clean = item.tree == head_tree
     holder = await _holder(git, item.head, keepers) if is_clean else ""
     commits = int(await git.line("rev-list", "--count", item.head, *(["--not", base] if base else [])))
-    changed = item.uncommitted
     if base:
-        differ = (await git.run("diff-tree", "-r", "--name-only", "-z", base, item.tree or item.head)).stdout
-        changed = max(changed, differ.count(b"\0"))
-    return replace(item, base=base, held_by=holder, commits=commits, changed=changed)
+        differ = await git.run("diff-tree", "-r", "--name-only", "-z", base, item.tree or item.head)
+        touched |= set(paths_of(differ.stdout))
+    return replace(item, base=base, held_by=holder, commits=commits, changed=len(touched))
 
 
 async def _newest(git: Git, key: AttemptKey, found: _Places) -> Saved | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from orchestrate.core.names import PRIVATE_REFS, integration_branch, integration_dir, worktree_dir
 
 from .integrate import IntegrationBranch
-from .link import Link, clear_stale_locks, entry_names, find_link, first_line, integration_key
+from .link import Link, belongs_elsewhere, clear_stale_locks, entry_names, find_link, first_line, integration_key
 from .repository import Repository
 from .restore import entry_of, is_sound, put_entry_aside
 from .run import Git
@@ -23,6 +23,17 @@ async def require_sound(repository: Repository, record: Record, *, branch_prefix
     await _require_base(repository.git, record)
     branch = IntegrationBranch(repository, integration_branch(record.run, branch_prefix))
     await _require_integrated(repository.git, record, branch)
+
+
+def require_own_worktrees(scene: Scene) -> None:
+    """In a copy of a repository, git's entries name the worktrees of the original. Raises CannotGoOn."""
+    for attempt in scene.record.standing:
+        path = scene.worktrees.path_of(attempt.key)
+        if attempt.works and belongs_elsewhere(scene.common, path):
+            raise CannotGoOn(
+                f"{path} is the worktree of another repository, of which this one is a copy",
+                hint='go on there, or give this one a place of its own: "worktrees_dir": "../copy.worktrees"',
+            )
 
 
 async def _require_base(git: Git, record: Record) -> None:

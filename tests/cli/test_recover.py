@@ -72,6 +72,7 @@ def test_it_lists_what_lies_where_also_of_runs_that_the_log_does_not_know(
     api, web = entries["api"], entries["web"]
     assert (api["run"], api["attempt"], api["state"]) == (RUN, 1, "integrated")
     assert (api["worktree"], api["uncommitted_files"], api["commits"]) == (str(left["api"]), 4, 1)
+    assert api["changed_files"] == 4  # one of them committed and changed again
     assert api["private_ref"] == checkpoint_ref(AttemptKey(RUN, "api", 1)) and api["held_by"] == ""
     assert (web["run"], web["state"], web["worktree"], web["branch"]) == (STRANGE, "unknown", "", "")
     assert (web["commits"], web["changed_files"], web["uncommitted_files"]) == (1, 4, 0)

@@ -73,7 +73,7 @@ async def test_what_an_unfinished_run_goes_on_with_stays(world: World) -> None:
     key = world.key("x")
     items = await survey(world.repository, merged_into=["refs/heads/main"], under_way={key})
     [item] = [i for i in items if i.key == key]
-    assert not item.remove and "--resume" in item.reason
+    assert not item.remove and "orchestrate resume" in item.reason
 
 
 async def test_an_integration_branch_that_is_not_landed_stays_whatever_private_ref_holds_it(world: World) -> None:

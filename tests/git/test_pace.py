@@ -12,7 +12,8 @@ from orchestrate.core.effects import RunAgent
 from orchestrate.core.names import AttemptKey
 from orchestrate.errors import OrchestrateError
 from orchestrate.git.checkpoint import Kept
-from orchestrate.git.pace import SavingPerformer
+from orchestrate.git.pace import Pace
+from orchestrate.git.perform import SavingPerformer
 
 from .conftest import RUN, SteadyClock, World
 
@@ -62,7 +63,7 @@ def saving(
     save: Callable[[AttemptKey, str], Awaitable[Kept]], ticks: Ticks, *, every_s: float = 120.0
 ) -> tuple[Agent, list[ev.Event], asyncio.Task[None]]:
     agent, seen = Agent(), list[ev.Event]()
-    performer = SavingPerformer(agent, save, every_s=every_s, clock=SteadyClock(), pause=ticks.pause)
+    performer = SavingPerformer(agent, Pace(save, every_s, ticks.pause), clock=SteadyClock())
     return agent, seen, asyncio.ensure_future(performer.perform(EFFECT, seen.append))
 
 

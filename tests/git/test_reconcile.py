@@ -140,6 +140,19 @@ async def test_r1_integrated_commits_that_are_gone(world: World) -> None:
     assert "is not in the repository any more" in (await refused(world, "2" * 40)).message
 
 
+async def test_r1_a_copy_of_a_repository_leaves_the_originals_worktrees_alone(world: World, tmp_path: Path) -> None:
+    path, _ = await begun(world)
+    before, x = all_of_it(world, path), standing(world, "x")
+    shutil.copytree(world.repo.path, tmp_path / "copy", symlinks=True)
+    copy = build_world(Repo(tmp_path / "copy", 9), world.settings.worktrees_dir)
+    with pytest.raises(CannotGoOn, match="of which this one is a copy"):
+        await copy.performer.reconcile(Record(RUN, x.base, x.base, (x,)))
+    assert all_of_it(world, path) == before
+    elsewhere = build_world(Repo(tmp_path / "copy", 9), tmp_path / "others")
+    assert rules_of(await settle(elsewhere, x)) == ["R12"]
+    assert all_of_it(elsewhere, elsewhere.path("x")) == before and all_of_it(world, path) == before
+
+
 # ── R2 … R6: the run ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
