@@ -10,19 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
+from orchestrate.descriptors import agents_that_fit, descriptor_limit, descriptors_left, raise_descriptor_limit
 from orchestrate.engine.health import Health, Judge, build_marks, volume_trouble
-from orchestrate.engine.vitals import (
-    MIB,
-    SHARED,
-    agents_that_fit,
-    descriptor_limit,
-    descriptors_left,
-    file_system_of,
-    memory_left,
-    raise_descriptor_limit,
-    read_vitals,
-    read_volumes,
-)
+from orchestrate.engine.vitals import MIB, SHARED, file_system_of, memory_left, read_vitals, read_volumes
 from orchestrate.errors import OrchestrateError
 from orchestrate.git.repository import open_repository
 from orchestrate.ports import Clock

@@ -10,17 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from orchestrate.agents.detect import AgentStatus, probe
-from orchestrate.engine.health import volume_trouble
-from orchestrate.engine.vitals import (
+from orchestrate.descriptors import (
     AGENT_DESCRIPTORS,
-    MIB,
     OUR_DESCRIPTORS,
     agents_that_fit,
     descriptor_limit,
     descriptors_left,
     raise_descriptor_limit,
-    read_volumes,
 )
+from orchestrate.engine.health import volume_trouble
+from orchestrate.engine.vitals import MIB, read_volumes
 from orchestrate.errors import InputRefused, Problem
 from orchestrate.git.repository import Repository
 from orchestrate.git.standing import tree_bytes, unfinished_work

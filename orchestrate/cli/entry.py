@@ -94,7 +94,7 @@ LEAST_DESCRIPTORS = 24
 
 def descriptor_refusal() -> OrchestrateError | None:
     """Why nothing can be done when too few files may be open at once; None when enough may."""
-    from orchestrate.engine.vitals import raise_descriptor_limit
+    from orchestrate.descriptors import raise_descriptor_limit
 
     limit = raise_descriptor_limit()
     if limit >= LEAST_DESCRIPTORS:

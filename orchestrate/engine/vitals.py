@@ -6,14 +6,14 @@ system does not tell is None.
 
 from __future__ import annotations
 
-import errno
 import os
-import resource
 import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from orchestrate.descriptors import descriptors_left
 
 from .clock import elapsed, wall
 
@@ -64,48 +64,6 @@ def read_volumes(places: Iterable[Path]) -> tuple[Volume, ...]:
             volume = Volume(str(place), stat.f_bavail * stat.f_frsize, files, bool(stat.f_flag & os.ST_RDONLY))
             found.setdefault(device, volume)
     return tuple(found.values())
-
-
-def raise_descriptor_limit() -> int:
-    """Let this process, and what it starts, open as many files as it is allowed to. Returns how many that is.
-
-    Programs that still use select() break above 1024 descriptors only if they have as many open, which agents do not.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    aim = MANY_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MANY_DESCRIPTORS)
-    if soft != resource.RLIM_INFINITY and soft < aim:
-        with suppress(OSError, ValueError):  # macOS has a lower limit than it names
-            resource.setrlimit(resource.RLIMIT_NOFILE, (aim, hard))
-    return descriptor_limit()
-
-
-MANY_DESCRIPTORS = 65_536
-"""More is of no use to us, and programs that close all descriptors one by one become slow."""
-
-
-def descriptor_limit() -> int:
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MANY_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
-
-
-def descriptors_left() -> int | None:
-    """None where the system does not tell which are open. With not even one left to count them: 0."""
-    try:
-        used = len(os.listdir("/dev/fd")) - 1  # one is the listing itself
-    except OSError as error:
-        return 0 if error.errno in (errno.EMFILE, errno.ENFILE) else None
-    return max(0, descriptor_limit() - used)
-
-
-OUR_DESCRIPTORS, AGENT_DESCRIPTORS = 14, 12
-"""What an engine has open by itself while one git command runs; and for each agent with its pipes and its supervisor."""
-
-
-def agents_that_fit(left: int | None, wanted: int) -> int:
-    """How many agents may work at once with so many descriptors left, at most `wanted`. 0: not even one."""
-    if left is None:
-        return wanted
-    return max(0, min(wanted, (left - OUR_DESCRIPTORS) // AGENT_DESCRIPTORS))
 
 
 def memory_left(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:

@@ -9,16 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrate.engine.vitals import (
-    MIB,
-    agents_that_fit,
-    descriptor_limit,
-    descriptors_left,
-    file_system_of,
-    memory_left,
-    raise_descriptor_limit,
-    read_vitals,
-)
+from orchestrate.descriptors import agents_that_fit, descriptor_limit, descriptors_left, raise_descriptor_limit
+from orchestrate.engine.vitals import MIB, file_system_of, memory_left, read_vitals
 
 
 @pytest.fixture
