@@ -34,6 +34,7 @@ from orchestrate.engine.lock import Held, acquire, this_process
 from orchestrate.engine.loop import Engine
 from orchestrate.errors import ExitCode, OrchestrateError
 from orchestrate.git.fingerprint import Fingerprint, fingerprint
+from orchestrate.git.link import belongs_elsewhere
 from orchestrate.git.repository import branch_holds
 from orchestrate.git.runrules import require_sound
 from orchestrate.ports import Stored
@@ -251,9 +252,12 @@ class _Session:
         return (started, engine)
 
     def _worktrees_so_far(self) -> Path | None:
-        """Where the worktrees of this run lie already, whatever the settings say by now; None if there are none."""
-        made = (s.event for s in reversed(self._past) if isinstance(s.event, ev.WorktreePrepared))
-        return next((top for e in made if (top := Path(e.path).parent.parent).is_dir()), None)
+        """Where the worktrees of this run lie already, whatever the settings say by now; None if there are none, or if
+        they are those of a repository that this one is a copy of."""
+        common = self._order.repository.common_dir
+        made = (Path(s.event.path) for s in reversed(self._past) if isinstance(s.event, ev.WorktreePrepared))
+        ours = (path for path in made if not belongs_elsewhere(common, path))
+        return next((top for path in ours if (top := path.parent.parent).is_dir()), None)
 
     def _write_report(self) -> Report:
         events = [stored.event for stored in self._log.read(self._run)]

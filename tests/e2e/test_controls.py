@@ -263,23 +263,43 @@ def test_requests_that_race_with_the_end_of_a_run_are_recorded_or_refused_but_ne
 # ── a repository that was moved, a question that is asked ────────────────────────────────────────────────────────
 
 
-def test_a_run_goes_on_in_a_copy_of_its_repository_and_leaves_the_first_one_alone(project: Project) -> None:
+def stopped(project: Project, worktrees_dir: str = "") -> Path:
+    """A run whose first agent was ended, and a copy of its repository."""
     gate = project.gate("gate")
-    arrange(project, base=gate)
+    script = diamond.script(base=[[*gate.stop, diamond.write("base")]])
+    project.arrange(diamond.features(), script=script, worktrees_dir=worktrees_dir)
     with project.running(*RUN) as run:
         gate.reached()
         project.orchestrate("stop", "--now")
-        run.wait_for("RunEnded", status="interrupted")
         run.ended()
     gate.open()
-    there = Path(shutil.copytree(project.root, project.root.parent / "copy", symlinks=True))
-    before = project.orchestrate("status", "--json").document
-    unfinished = project.orchestrate("-C", str(there), "run")
+    return Path(shutil.copytree(project.root, project.root.parent / "copy", symlinks=True))
+
+
+def what_is_there(project: Project) -> tuple[object, ...]:
+    """Of the run and its work, in the first repository."""
+    status = project.orchestrate("status", "--json").document
+    tops = [Path(top) for top in project.worktrees()]
+    files = {str(file): file.read_bytes() for top in tops for file in top.rglob("*") if file.is_file()}
+    return status["status"], status["counts"], project.git("for-each-ref"), files
+
+
+def test_a_run_goes_on_in_a_copy_of_its_repository_and_leaves_the_first_one_alone(project: Project) -> None:
+    copy = str(stopped(project))
+    before = what_is_there(project)
+    unfinished = project.orchestrate("-C", copy, "run")
     assert "is unfinished" in unfinished.stderr and "inputs have changed" not in unfinished.stderr
-    done = project.orchestrate("-C", str(there), "resume", "--json")
+    done = project.orchestrate("-C", copy, "resume", "--json")
     assert done.code == 0, str(done)
-    now = project.orchestrate("status", "--json").document
-    assert now["status"] == before["status"] == "interrupted" and now["counts"] == before["counts"]
+    assert what_is_there(project) == before
+
+
+def test_a_copy_does_not_go_on_in_the_worktrees_of_the_first_one(project: Project) -> None:
+    copy = str(stopped(project, worktrees_dir=str(project.root.parent / "shared")))
+    before = what_is_there(project)
+    refused = project.orchestrate("-C", copy, "resume")
+    assert refused.code == 2 and "of which this one is a copy" in refused.stderr, str(refused)
+    assert what_is_there(project) == before
 
 
 @pytest.mark.skipif(shutil.which("setsid") is None, reason="needs setsid, of util-linux")
