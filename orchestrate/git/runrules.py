@@ -10,8 +10,9 @@ from pathlib import Path
 
 from orchestrate.core.names import PRIVATE_REFS, integration_branch, integration_dir, worktree_dir
 
+from .checkpoint import INDEX_PREFIX
 from .integrate import IntegrationBranch
-from .link import Link, belongs_elsewhere, clear_stale_locks, entry_names, find_link, first_line, integration_key
+from .link import Link, belongs_elsewhere, clear_stale_locks, entry_names, find_link, first_line, integration_key, links
 from .repository import Repository
 from .restore import entry_of, is_sound, put_entry_aside
 from .run import Git
@@ -89,6 +90,10 @@ async def put_integration_branch_back(scene: Scene) -> list[Finding]:
 
 async def clear_locks_of_refs(scene: Scene) -> list[Finding]:
     """No process of ours is alive, and nobody else has any business with the refs of a run."""
+    for link in links(scene.common):
+        if link.owner.startswith(f"{scene.record.run}/"):
+            for left in link.admin.glob(f"{INDEX_PREFIX}*"):  # a save of ours was cut off
+                left.unlink(missing_ok=True)
     found = []
     for namespace in (f"refs/heads/{scene.prefix}/{scene.record.run}", f"{PRIVATE_REFS}/{scene.record.run}"):
         for lock in sorted((scene.common / namespace).rglob("*.lock")):

@@ -282,6 +282,13 @@ async def test_r9_what_a_killed_git_and_a_killed_engine_left(world: World) -> No
     assert not any(file.exists() for file in left)
 
 
+async def test_r9_a_save_that_was_cut_off_at_the_end_of_an_attempt_leaves_nothing(world: World) -> None:
+    await begun(world, "over")
+    left = admin_of(world, "over") / "orchestrate-index-abc"
+    left.touch()
+    assert await settle(world) == [] and not left.exists()
+
+
 async def test_r9_a_lock_stays_while_somebody_works_there(world: World) -> None:
     path, _ = await begun(world)
     lock = admin_of(world, "x") / "index.lock"
