@@ -14,13 +14,14 @@ from orchestrate.agents.perform import AgentPerformer
 from orchestrate.core import effects as fx
 from orchestrate.core.names import AttemptKey
 from orchestrate.core.plan import Plan
+from orchestrate.engine.clock import SystemClock, TimelyPerformer
 from orchestrate.engine.health import Health
 from orchestrate.engine.shortage import ShortagePerformer
 from orchestrate.engine.vitals import MIB
 from orchestrate.git.pace import Pace
 from orchestrate.git.perform import GitPerformer, SavingPerformer
 from orchestrate.git.settings import GitSettings
-from orchestrate.ports import Clock, Performer
+from orchestrate.ports import Performer
 from orchestrate.redact import Redactor, secret_values
 from orchestrate.verify.perform import VerifyPerformer
 from orchestrate.verify.settings import VerifySettings
@@ -33,7 +34,7 @@ def build_performers(
     order: Order,
     plan: Plan,
     memory: RunMemory,
-    clock: Clock,
+    clock: SystemClock,
     health: Health,
     *,
     artifacts: Path,
@@ -69,7 +70,9 @@ def build_performers(
     )  # fmt: skip
     performers: dict[type[fx.Effect], Performer] = {
         fx.PrepareWorktree: git,
-        fx.RunAgent: SavingPerformer(agent, Pace(git.save, settings.checkpoints.every_seconds), clock=clock),
+        fx.RunAgent: SavingPerformer(
+            TimelyPerformer(agent, clock), Pace(git.save, settings.checkpoints.every_seconds), clock=clock
+        ),
         fx.SealWork: git,
         fx.RunChecks: verify,
         fx.MergeWork: git,

@@ -9,6 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
+
+from orchestrate.core import events as ev
+from orchestrate.core.effects import AnyEffect
+from orchestrate.ports import Emit, Performer
 
 STEP_BACK_S = 5.0
 """A wall clock that is behind by less is waited for; by more, it was set back."""
@@ -47,3 +52,18 @@ class SystemClock:
         """By how much this clock is ahead of the wall clock, which was set back. A time that somebody else has named, such
         as the reset of a usage limit, lies that much later here."""
         return max(0.0, self.now() - self._wall())
+
+
+class TimelyPerformer:
+    """ports.Performer around the agents' one: when a usage limit ends is told by the service's clock, and put onto ours."""
+
+    def __init__(self, inner: Performer, clock: SystemClock) -> None:
+        self._inner, self._clock = inner, clock
+
+    async def perform(self, effect: AnyEffect, emit: Emit) -> None:
+        def put_right(event: ev.Event) -> None:
+            if isinstance(event, ev.InvocationFinished) and event.resets_at is not None:
+                event = replace(event, resets_at=event.resets_at + self._clock.ahead_s())
+            emit(event)
+
+        await self._inner.perform(effect, put_right)

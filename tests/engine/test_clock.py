@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrate.engine.clock import STEP_BACK_S, SystemClock
+from orchestrate.core import effects as fx
+from orchestrate.core import events as ev
+from orchestrate.core.names import AttemptKey
+from orchestrate.engine.clock import STEP_BACK_S, SystemClock, TimelyPerformer
+from orchestrate.ports import Emit
 
 HOUR = 3600.0
 
@@ -104,3 +108,39 @@ def test_a_step_while_nobody_looked_is_no_step_back_in_time() -> None:
         world.pass_(0.25)
         seen.append(clock.now())
     assert seen == sorted(seen)
+
+
+class Limited:
+    """An agent that meets a usage limit which ends at `resets_at`, by the service's clock."""
+
+    def __init__(self, resets_at: float | None) -> None:
+        self.resets_at = resets_at
+
+    async def perform(self, effect: fx.AnyEffect, emit: Emit) -> None:
+        emit(ev.InvocationFinished(0.0, "auth", 1, 1, "limit", resets_at=self.resets_at))
+
+
+async def reset_heard(clock: SystemClock, resets_at: float | None) -> float | None:
+    heard: list[ev.Event] = []
+    effect = fx.RunAgent("run.auth.1.2", AttemptKey("run", "auth", 1), 1, "edit", "s", False, 60.0, None, "")
+    await TimelyPerformer(Limited(resets_at), clock).perform(effect, heard.append)
+    (answer,) = heard
+    assert isinstance(answer, ev.InvocationFinished)
+    return answer.resets_at
+
+
+async def test_a_reset_in_an_hour_is_in_an_hour_whatever_the_clock_was() -> None:
+    """The clock was two hours ahead and has been put right: the service's hour lies in our past, and is in an hour still."""
+    world = World()
+    clock = world.clock()
+    clock.now()
+    world.wall -= 2 * HOUR
+    world.pass_(60)
+    due = await reset_heard(clock, world.wall + HOUR)
+    assert due == clock.now() + HOUR
+    assert await reset_heard(clock, None) is None
+
+
+async def test_with_a_clock_that_nobody_set_the_reset_is_as_told() -> None:
+    world = World()
+    assert await reset_heard(world.clock(), world.wall + HOUR) == world.wall + HOUR
