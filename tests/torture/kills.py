@@ -162,23 +162,17 @@ class _Cycle:
             return True
         return False
 
-    def status(self) -> str:
-        """As `status` says it; of a run that is done, but has no report yet, that it died."""
-        status = status_of(self.project)
-        reports = (self.project.root / ".git" / "orchestrate" / "runs").glob("*/report.json")
-        return status if status != "done" or any(reports) else "died"
-
     # ── a cycle ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def disturb(self, deed: Deed) -> bool:
         """Do it at its moment, to an engine that is at work. False: the run is over."""
         if self.child is None or self.child.poll() is not None:
-            status = self.status()
+            status = status_of(self.project)
             if status == "done":
                 return False
             self.start(way_on(status))
         if not self._lives_until(deed):
-            return self.status() != "done"
+            return status_of(self.project) != "done"
         if DEEDS[deed.how](self) is not False:
             self.verdict.done.append(deed.how)
         if deed.waits and self.engine.poll() is not None:
@@ -191,12 +185,12 @@ class _Cycle:
             if self.child is not None and self.child.poll() is None:
                 self.command("resume")  # in case it was told to pause
                 self.ended()
-            status = self.status()
+            status = status_of(self.project)
             if status == "done":
                 return self.ask()
             self.start(way_on(status))
             self.ended()
-        raise Stuck(f"no end after {STARTS} engines, status {self.status()}: {self._words()}")
+        raise Stuck(f"no end after {STARTS} engines, status {status_of(self.project)}: {self._words()}")
 
     def clean_up(self) -> None:
         """Kill a cleanup in the middle, do it again, and see that nothing that agents wrote went with it."""

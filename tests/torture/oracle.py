@@ -224,9 +224,11 @@ def living(project: Project, mark: str = "") -> list[str]:
 
 
 def status_of(project: Project) -> str:
-    """As `status` says it; empty before there is a run."""
+    """As `status` says it, empty before there is a run; `died` for one that is done, but whose report is not written."""
     code, words = said(project, "status", "--json")
-    return str(json.loads(words)["status"]) if code == 0 else ""
+    status = str(json.loads(words)["status"]) if code == 0 else ""
+    reports = (project.root / ".git" / "orchestrate" / "runs").glob("*/report.json")
+    return status if status != "done" or any(reports) else "died"
 
 
 def said(project: Project, *arguments: str) -> tuple[int, str]:
