@@ -68,7 +68,8 @@ class Account:
     unreached_since: float = 0.0
     probes: int = 0
     """Of those, the ones that were made to see whether somebody is there again."""
-
+    probe_at: float = 0.0
+    """Before that, nobody tries. Unix seconds."""
     reached: bool = False
     """Somebody was there once in this run."""
 
@@ -81,6 +82,11 @@ class Account:
     def is_away(self) -> bool:
         """The service cannot be reached, as far as is known."""
         return self.unreached >= AWAY_AFTER
+
+    @property
+    def closed_until(self) -> float:
+        """Nothing is started before, for whatever reason. Unix seconds."""
+        return max(self.paused_until, self.probe_at) if self.is_away else self.paused_until
 
     def observe(self, e: ev.InvocationFinished) -> None:
         self.reached = self.reached or e.tokens.total > 0 or e.end in ("done", "denied", "incomplete")
@@ -115,8 +121,8 @@ class Account:
         self.unreached += 1
         if self.unreached == 1:
             self.unreached_since = at
-        if self.is_away and at >= self.paused_until:  # else it had begun before the pause, and says nothing new
-            self.paused_until = at + min(LONGEST_PROBE_S, FIRST_PROBE_S * 2**self.probes)
+        if self.is_away and at >= self.probe_at:  # else it had begun before the pause, and says nothing new
+            self.probe_at = at + min(LONGEST_PROBE_S, FIRST_PROBE_S * 2**self.probes)
             self.probes += 1
 
 
@@ -164,8 +170,9 @@ def admit(
     if feature_left_usd is not None and feature_left_usd < CENT:
         return Never("the feature's cost limit is spent")
     if account.paused_until > now:
-        why = "the agent's service cannot be reached" if account.is_away else "usage limit"
-        return WaitUntil(account.paused_until, why)
+        return WaitUntil(account.paused_until, "usage limit")
+    if account.is_away and account.probe_at > now:
+        return WaitUntil(account.probe_at, "the agent's service cannot be reached")
     if account.is_away and running:
         return WaitUntil(inf, "one agent tries whether its service can be reached")
     if run_cap_usd is None:

@@ -238,9 +238,9 @@ def _evolve_attempt(state: RunState, e: ev.AttemptEvent) -> None:
         case ev.AttemptStopping():
             a.stopping, a.released = e, False
             state.stopping[f.id] = None
-            state.cancelled.pop(f.id, None)
-            if e.outcome != "interrupted":  # that one goes on in a later engine, where it may still be blocked
+            if e.outcome != "interrupted":  # that one goes on, and may still be blocked or unwanted then
                 state.blocked.pop(f.id, None)
+                state.cancelled.pop(f.id, None)
         case ev.AttemptParked():
             a.parked = True
             state.parked += 1
@@ -294,6 +294,7 @@ def _verify(state: RunState, f: FeatureState, a: Attempt, e: ev.AttemptVerified)
 def _end_attempt(state: RunState, f: FeatureState, a: Attempt, e: ev.AttemptEnded) -> None:
     a.outcome, a.why = e.outcome, e.why
     state.stopping.pop(f.id, None)
+    state.unsure = "" if state.unsure == f.id else state.unsure
     withdraw(state.mergeable, f.key)
     if a.parked:
         a.parked = False

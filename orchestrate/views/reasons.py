@@ -65,10 +65,10 @@ def service_words(attempt: AttemptView, now: float) -> str:
 
 def account_words(account: Account, now: float) -> str:
     """Why no agent starts just now, whatever the feature; empty when agents may."""
-    if account.paused_until <= now:
+    if account.closed_until <= now:
         return ""
-    wait = render_rough_duration(account.paused_until - now)
-    if account.is_away:
+    wait = render_rough_duration(account.closed_until - now)
+    if account.paused_until <= now:
         return f"the agent's service cannot be reached: one agent tries again in {wait}"
     return f"the account's usage limit is reached: goes on by itself in {wait}"
 

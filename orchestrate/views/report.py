@@ -57,7 +57,7 @@ def report_of(
     features = tuple(_feature(view, feature, end, is_driven=is_at_work) for feature in view.features.values())
     return rm.Report(
         schema="orchestrate/report/v1",
-        generated_at=_moment(now),
+        generated_at=moment(now),
         run=_run(view, is_driven=is_at_work),
         totals=_totals(view, costs.total, costs.lost),
         time=_time(timeline, view.holds.seconds(end)),
@@ -76,7 +76,7 @@ def report_of(
             if feature.status in ENDED and not feature.success
         ),
         warnings=tuple(
-            rm.WarningReport(_moment(warning.at), warning.feature, warning.message) for warning in view.warnings
+            rm.WarningReport(moment(warning.at), warning.feature, warning.message) for warning in view.warnings
         ),
         next=next_steps(view, is_driven=is_driven, named=named),
         controls=tuple(_control(request) for request in view.requests if not _is_forced(request)),
@@ -112,13 +112,13 @@ def to_plain(value: object) -> Any:
 # ── figures ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _moment(at: float) -> rm.Moment:
+def moment(at: float) -> rm.Moment:
     text = datetime.fromtimestamp(_round(at), UTC).isoformat(timespec="milliseconds")
     return rm.Moment(text.replace("+00:00", "Z"))
 
 
 def _moment_if(at: float | None) -> rm.Moment | None:
-    return None if at is None else _moment(at)
+    return None if at is None else moment(at)
 
 
 def _round(figure: float, digits: int = 3) -> float:
@@ -156,14 +156,14 @@ def _run(view: RunView, *, is_driven: bool) -> rm.RunReport:
         project=view.project,
         status=view.status,
         why=view.why,
-        started_at=_moment(view.started_at),
+        started_at=moment(view.started_at),
         ended_at=_moment_if(view.ended_at),
         base=view.base,
         base_branch=view.base_branch,
         integration_branch=view.integration_branch,
         tip=view.tip,
         version=view.version,
-        engines=tuple(rm.EngineReport(_moment(e.at), e.pid, e.host, e.version) for e in view.engines),
+        engines=tuple(rm.EngineReport(moment(e.at), e.pid, e.host, e.version) for e in view.engines),
         broken_off=view.status == "running" and not is_driven,
     )
 
@@ -237,12 +237,12 @@ def _control(request: Request) -> rm.ControlReport:
     elif isinstance(request, ev.AnswerGiven):
         features = (request.feature,)
     words = request_words(request).text
-    return rm.ControlReport(_moment(request.at), request.by, _WHAT[type(request)], features, words, request.control)
+    return rm.ControlReport(moment(request.at), request.by, _WHAT[type(request)], features, words, request.control)
 
 
 def _pause(pause: Pause) -> rm.PauseReport:
     return rm.PauseReport(
-        pause.cause, pause.by, _moment(pause.since), _moment_if(pause.until), pause.ended_by, pause.why, pause.now
+        pause.cause, pause.by, moment(pause.since), _moment_if(pause.until), pause.ended_by, pause.why, pause.now
     )
 
 
@@ -339,7 +339,7 @@ def _attempt(view: RunView, attempt: AttemptView, end: float, *, is_driven: bool
         outcome=ended.outcome if ended else None,
         why=ended.why if ended else attempt.parked or attempt.stopping,
         retried=bool(ended and ended.retry),
-        started_at=_moment(attempt.started_at),
+        started_at=moment(attempt.started_at),
         ended_at=_moment_if(ended.at if ended else None),
         durations_s={stage: _round(seconds) for stage, seconds in attempt.durations(end).items()},
         busy_s=_round(attempt.busy_s(end)),
@@ -377,7 +377,7 @@ def _attempt(view: RunView, attempt: AttemptView, end: float, *, is_driven: bool
 
 def _check_round(each: CheckRound) -> rm.RoundReport:
     return rm.RoundReport(
-        at=_moment(each.at),
+        at=moment(each.at),
         where="merged" if each.on_merged else "feature",
         ok=each.ok,
         error=each.error,
@@ -397,7 +397,7 @@ def _invocation(invocation: InvocationView, *, is_driven: bool) -> rm.Invocation
         phase=started.phase,
         session=(finished.session if finished else "") or started.session,
         resumed=started.resume,
-        started_at=_moment(started.at),
+        started_at=moment(started.at),
         ended_at=_moment_if(finished.at if finished else None),
         end=finished.end if finished else "lost" if lost else "running",
         why=finished.why if finished else lost,

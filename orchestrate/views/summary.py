@@ -170,7 +170,7 @@ def status_document(
         "run": view.run,
         "status": view.status if view.status != "running" or engine else "broken_off",
         "why": view.why,
-        "paused_until": view.account.paused_until if view.account.paused_until > now else None,
+        "paused_until": view.account.closed_until if view.account.closed_until > now else None,
         "holds": [
             {"cause": pause.cause, "by": pause.by, "since": pause.since, "now": pause.now, "why": pause.why}
             for pause in view.holds.open

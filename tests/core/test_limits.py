@@ -201,9 +201,9 @@ def test_a_service_is_away_after_three_calls_that_reached_nobody() -> None:
     for count in range(1, AWAY_AFTER + 1):
         assert not account.is_away
         account.observe(nobody(NOW + count))
-    assert account.is_away and account.paused_until == NOW + AWAY_AFTER + FIRST_PROBE_S
+    assert account.is_away and account.probe_at == NOW + AWAY_AFTER + FIRST_PROBE_S
     account.observe(nobody(NOW + AWAY_AFTER + 1))
-    assert account.paused_until == NOW + AWAY_AFTER + FIRST_PROBE_S, "it had begun before the pause"
+    assert account.probe_at == NOW + AWAY_AFTER + FIRST_PROBE_S, "it had begun before the pause"
 
 
 def test_only_one_asks_whether_the_service_is_there_again() -> None:
@@ -237,3 +237,9 @@ def test_tokens_are_a_sign_of_life() -> None:
     assert account.is_away
     account.hear(ev.InvocationProgressed(NOW, "a", 1, 1, tokens=ev.Tokens(1)))
     assert not account.is_away
+
+
+def test_a_usage_limit_that_is_met_while_the_service_was_away_is_a_pause_of_its_own() -> None:
+    account = Account(unreached=AWAY_AFTER, probe_at=NOW + 300.0)
+    account.observe(finished("limit"))
+    assert account.paused_until == NOW + BLIND_PAUSES_S[0]

@@ -169,11 +169,11 @@ def test_a_service_that_is_away_is_waited_for_by_one_agent(playbook):
     book.wait(2.0) << expect(ev.InvocationStarted, "a") << expect(ev.InvocationStarted, "b") << quiet()
     book >> (see(ev.InvocationFinished, "a", **nobody), see(ev.InvocationFinished, "b", **nobody))
     for wait in (15.0, 30.0, 60.0, 120.0, 240.0):
-        assert book.state.account.paused_until == book.now + wait
+        assert book.state.account.probe_at == book.now + wait
         book.wait(wait) << expect(ev.InvocationStarted) << quiet()
         fid = next(iter(book.state.stages[Stage.INVOKING]))
         book >> see(ev.InvocationFinished, fid, **nobody)
-    assert book.state.account.paused_until == book.now + limits.LONGEST_PROBE_S
+    assert book.state.account.probe_at == book.now + limits.LONGEST_PROBE_S
     book.wait(300.0) << expect(ev.InvocationStarted) << quiet()
     fid = next(iter(book.state.stages[Stage.INVOKING]))
     book >> see(ev.WorkSaved, fid) << quiet()
@@ -191,7 +191,7 @@ def test_a_service_that_stays_away_ends_the_run_which_can_go_on(playbook, reache
     for _ in range(400):
         book >> see(ev.InvocationFinished, "a", end="transient")
         a = book.state.account
-        book.wait(max(2.0, a.paused_until - book.now))
+        book.wait(max(2.0, a.probe_at - book.now))
         if a.is_away and book.now - began >= a.away_limit_s:
             break
         book.to("a", Stage.INVOKING)
@@ -199,7 +199,7 @@ def test_a_service_that_stays_away_ends_the_run_which_can_go_on(playbook, reache
     assert limit_s <= book.now - began <= limit_s + limits.LONGEST_PROBE_S
     book << expect(ev.AttemptParked, "a") << expect(ev.RunEnded, status="halted") << quiet()
     book >> see(ev.EngineStarted, pid=2)
-    book.now = max(book.now, book.state.account.paused_until)
+    book.now = max(book.now, book.state.account.probe_at)
     book << expect(ev.InvocationStarted, "a", phase="proceed") << quiet()
 
 
@@ -246,6 +246,15 @@ def test_what_comes_to_its_end_in_the_branch_was_not_cancelled(playbook):
     book >> see(ev.Published, "a") << expect(ev.AttemptEnded, "a", outcome="integrated") << expect(ev.RunEnded)
 
 
+@pytest.mark.parametrize("kind", ["present", "merged"])
+def test_before_it_is_cancelled_git_is_asked_whether_it_has_it_already(playbook, kind):
+    book = playbook(A).to("a", Stage.PUBLISHING)
+    book >> (see(ev.EffectLost, "a"), see(ev.CancelRequested, by=WHO)) << expect(ev.AttemptStopping, "a")
+    book << expect(ev.MergeStarted, "a") << quiet() >> see(ev.MergeFinished, "a", kind=kind)
+    book << expect(ev.AttemptEnded, "a", outcome="integrated" if kind == "present" else "cancelled")
+    book << expect(ev.RunEnded)
+
+
 def test_a_parked_attempt_is_cancelled_when_the_run_goes_on(playbook):
     book = playbook(A).to("a", Stage.INVOKING) >> see(ev.StopRequested, how="cancel")
     book << expect(ev.AttemptStopping, "a") >> CUT_SHORT[Stage.INVOKING] << expect(ev.AttemptParked, "a")
@@ -253,6 +262,17 @@ def test_a_parked_attempt_is_cancelled_when_the_run_goes_on(playbook):
     book >> see(ev.CancelRequested, by=WHO, features=("a", "nobody")) << quiet()
     book >> see(ev.EngineStarted, pid=2) << expect(ev.AttemptStopping, "a", outcome="cancelled")
     book << expect(ev.AttemptEnded, "a", outcome="cancelled") << expect(ev.RunEnded, status="incomplete")
+
+
+def test_cancelled_and_paused_in_one_breath_it_is_cancelled(playbook):
+    book = playbook(A).to("a", Stage.INVOKING)
+    book >> (see(ev.CancelRequested, by=WHO), see(ev.PauseRequested, by=WHO, now=True))
+    (
+        book
+        << expect(ev.AttemptStopping, "a", outcome="interrupted")
+        << expect(ev.AttemptStopping, "a", outcome="cancelled")
+    )
+    book >> CUT_SHORT[Stage.INVOKING] << expect(ev.AttemptEnded, "a", outcome="cancelled") << expect(ev.RunEnded)
 
 
 def test_a_paused_attempt_can_be_cancelled(playbook):

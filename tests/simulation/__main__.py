@@ -10,7 +10,7 @@ import argparse
 import random
 import sys
 import traceback
-from multiprocessing import get_context
+from concurrent.futures import ProcessPoolExecutor
 
 from orchestrate.core.plan import Command, Feature, Plan, build_plan
 from orchestrate.core.policy import Policy
@@ -31,8 +31,8 @@ def main() -> int:
     asked = parser.parse_args()
     seeds = range(asked.first, asked.first + asked.seeds)
     failed = events = 0
-    with get_context("spawn").Pool(asked.processes) as pool:
-        for seed, count, problem in pool.imap_unordered(live_through, seeds, chunksize=50):
+    with ProcessPoolExecutor(asked.processes) as pool:
+        for seed, count, problem in pool.map(live_through, seeds, chunksize=50):
             events += count
             if problem:
                 failed += 1

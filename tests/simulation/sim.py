@@ -297,8 +297,10 @@ class Sim:
                 assert event.feature not in self.given_up, "an agent was started for what is given up"
                 assert self.now >= self.paused_until, "an agent was started during a usage limit"
             case ev.InvocationFinished(end="limit"):
-                soon = event.resets_at if event.resets_at is not None else self.now + 900.0
-                self.paused_until = max(self.paused_until, soon)
+                if event.resets_at is not None:
+                    self.paused_until = max(self.paused_until, event.resets_at)
+                elif self.now >= self.paused_until:  # else it is the limit that is being waited for
+                    self.paused_until = self.now + 900.0
             case ev.FeatureReopened(feature=fid):
                 assert any(isinstance(e, ev.RetryRequested) for e in self.log), "nobody asked for it"
                 self.given_up.discard(fid)

@@ -15,8 +15,10 @@ def finish_attempts(s: RunState, p: Policy, now: float) -> Decided:
     for fid in s.stopping:
         a = s.attempt(fid)
         if a.stopping is not None and a.stage not in IN_FLIGHT:
-            if a.published is not None and a.published.ok:
+            if _has_landed(a):
                 return _end(fid, a, now, "integrated")  # it came to its end all the same
+            if s.unsure == fid and a.stopping.outcome != "interrupted":
+                continue  # it may have: what git knows of it is asked first, by integrate_next
             if a.stopping.outcome == "skipped" and not _is_groundless(s, fid):
                 why = "what it depends on is tried again"
                 return Decided(ev.AttemptEnded(now, fid, a.number, a.n + 1, "postponed", why, retry=True))
@@ -33,6 +35,11 @@ def finish_attempts(s: RunState, p: Policy, now: float) -> Decided:
         if a.stopping is None and (made := _merged(fid, a, now)).event is not None:
             return made
     return NOTHING
+
+
+def _has_landed(a: Attempt) -> bool:
+    """Its work is in the integration branch."""
+    return (a.published is not None and a.published.ok) or (a.merge is not None and a.merge.kind == "present")
 
 
 def _is_groundless(s: RunState, fid: str) -> bool:
@@ -68,9 +75,7 @@ def failure(
 
 def _merged(fid: str, a: Attempt, now: float) -> Decided:
     """Ends of an integration; the ways on are integrate_next's."""
-    if a.published is not None and a.published.ok:
-        return _end(fid, a, now, "integrated")
-    if a.merge is not None and a.merge.kind == "present":
+    if _has_landed(a):
         return _end(fid, a, now, "integrated")
     if a.merge is not None and a.merge.kind == "conflict":
         return _end(fid, a, now, "conflicted", a.merge.why or f"conflicts in {', '.join(a.merge.paths[:5])}")
