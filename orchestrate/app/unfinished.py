@@ -15,6 +15,7 @@ from orchestrate.errors import OrchestrateError
 from orchestrate.git.repository import open_repository
 from orchestrate.store.artifacts import StateDir
 from orchestrate.store.log import SqliteEventLog
+from orchestrate.views.report import moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,20 @@ def begun_run(state: StateDir, run: str) -> Unfinished:
 def _unfinished(state: StateDir, log: SqliteEventLog, run: str) -> Unfinished | None:
     """A run whose engine died between its end and its report is gone on with too: else it would be run all over again."""
     last = _last_word(log, run)
-    is_over = isinstance(last, ev.RunEnded) and last.status in ("done", "incomplete")
-    return None if is_over and state.report_json(run).exists() else _begun(log, run, last)
+    is_over = isinstance(last, ev.RunEnded) and last.status in ("done", "incomplete") and _has_report(state, run, last)
+    return None if is_over else _begun(log, run, last)
+
+
+def _has_report(state: StateDir, run: str, end: ev.Event) -> bool:
+    """Of that very end: a run that was gone on with, or tried again, may still have the one of an earlier engine. One that
+    cannot be read, which is not how ours are left, is nothing to go on for."""
+    try:
+        told = json.loads(state.report_json(run).read_bytes())
+        return bool(told["run"]["ended_at"] == moment(end.at))
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, LookupError, TypeError):
+        return True
 
 
 def _last_word(log: SqliteEventLog, run: str) -> ev.Event | None:

@@ -43,6 +43,7 @@ FLOWS = {
     "cancel": Flow(plans.halting, ("cancel", "two", "--yes"), _HALTED),
     "pause": Flow(plans.halting, ("pause",), _HALTED),
     "retry": Flow(plans.halting, ("retry", "--yes", "--json"), (*_HALTED, (("cancel", "two", "--yes"), ""))),
+    "again": Flow(plans.halting, ("resume", "--json"), _HALTED),
     "cleanup": Flow(plans.pair, CLEANUP, ((RUN, ""),)),
 }
 """By what the program is doing; a point is counted to the first of them that reaches it."""

@@ -224,11 +224,13 @@ def living(project: Project, mark: str = "") -> list[str]:
 
 
 def status_of(project: Project) -> str:
-    """As `status` says it, empty before there is a run; `died` for one that is done, but whose report is not written."""
+    """As `status` says it, empty before there is a run; `died` for one that is done, but whose report does not say so."""
     code, words = said(project, "status", "--json")
     status = str(json.loads(words)["status"]) if code == 0 else ""
+    if status != "done":
+        return status
     reports = (project.root / ".git" / "orchestrate" / "runs").glob("*/report.json")
-    return status if status != "done" or any(reports) else "died"
+    return status if any(json.loads(file.read_text())["run"]["status"] == "done" for file in reports) else "died"
 
 
 def said(project: Project, *arguments: str) -> tuple[int, str]:

@@ -44,6 +44,7 @@ POINTS: dict[str, dict[str, tuple[str, ...]]] = {
     "cancel": {"control": _both("control.CancelRequested", "log.CancelRequested", "log.AttemptStopping")},
     "pause": {"control": _both("control.PauseRequested", "log.PauseRequested")},
     "retry": {"control": _both("control.RetryRequested", "log.RetryRequested", "log.FeatureReopened")},
+    "again": {},
     "cleanup": {
         "cleanup": (
             *("cleanup.item.begin", "cleanup.item.kept", "cleanup.item.end"),

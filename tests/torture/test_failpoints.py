@@ -39,6 +39,10 @@ def test_who_dies_there_comes_to_the_same_end(tmp_path: Path, death: str) -> Non
     assert verdict.faults == [], f"again: scripts/torture --what failpoints --point {death}"
 
 
+def test_the_report_of_an_earlier_engine_is_not_taken_for_that_of_the_end(tmp_path: Path) -> None:
+    assert run_death(tmp_path, "again/log.RunEnded.after").faults == []
+
+
 def test_without_the_variables_no_point_does_anything(tmp_path: Path) -> None:
     arm({})
     reach("log.*.before", "RunStarted")
