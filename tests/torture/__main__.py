@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2, help="cycles at a time")
     parser.add_argument("--point", default="", help="one fail point, such as run/git.commit.after:2")
+    parser.add_argument("--every", type=int, default=1, help="only each so many-th of all deaths at fail points")
     return parser
 
 
@@ -100,11 +101,13 @@ def _kills(options: argparse.Namespace) -> Tally:
 def _deaths(options: argparse.Namespace) -> Tally:
     tally = Tally()
     with tempfile.TemporaryDirectory(prefix="torture-") as directory:
-        deaths = [options.point] if options.point else every_death(Path(directory))
+        deaths = [options.point] if options.point else every_death(Path(directory))[:: options.every]
     print(f"{len(deaths)} deaths", flush=True)
     with ProcessPoolExecutor(options.jobs) as pool:
         for death, verdict in zip(deaths, pool.map(_one_death, deaths), strict=True):
             tally.add(death, verdict, f"scripts/torture --what failpoints --point {death}")
+            if tally.cycles % 50 == 0:
+                print(f"{tally.cycles} deaths, {len(tally.failed)} faults", flush=True)
     return tally
 
 
