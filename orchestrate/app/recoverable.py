@@ -34,6 +34,12 @@ class Entry:
         """Everything of it is in a branch that stays."""
         return bool(self.item.held_by)
 
+    @property
+    def is_empty(self) -> bool:
+        """Its agent had changed nothing."""
+        item = self.item
+        return not (item.commits or item.changed or item.uncommitted or item.problem)
+
 
 @dataclass(slots=True)
 class _Known:
@@ -80,15 +86,15 @@ def list_entries(repository: Repository, log: SqliteEventLog, *, branch_prefix: 
 def pick(entries: Sequence[Entry], feature: str, attempt: int | None, run: str) -> Entry:
     """The one that is meant: of the only run that has this feature to bring back, its newest attempt unless one is named.
 
-    run: id, its beginning or its last four signs; empty for any. Raises OrchestrateError with what there is.
+    run: its id; empty for any. Raises OrchestrateError with what there is.
     """
-    found = [e for e in entries if e.item.key.feature == feature and matches_run(e.item.key.run, run)]
+    found = [e for e in entries if e.item.key.feature == feature and run in ("", e.item.key.run)]
     if not found:
-        known = sorted({e.item.key.feature for e in entries if matches_run(e.item.key.run, run)})
+        known = sorted({e.item.key.feature for e in entries if run in ("", e.item.key.run)})
         near = f"there is something of: {', '.join(known[:8])}" if known else "see them all: orchestrate recover --all"
         where = f" in run {run}" if run else ""
         raise OrchestrateError(f"nothing of feature '{feature}' can be brought back{where}", hint=near)
-    open_ones = [e for e in found if not e.is_kept] or found
+    open_ones = [e for e in found if not (e.is_kept or e.is_empty)] or [e for e in found if not e.is_empty] or found
     runs = sorted({e.item.key.run for e in open_ones}, reverse=True)
     if len(runs) > 1:
         raise OrchestrateError(
@@ -104,7 +110,3 @@ def pick(entries: Sequence[Entry], feature: str, attempt: int | None, run: str) 
     if newest.item.problem:
         raise OrchestrateError(f"{newest.item.key} cannot be brought back: {newest.item.problem}")
     return newest
-
-
-def matches_run(run: str, given: str) -> bool:
-    return run.startswith(given) or run.endswith(f"-{given}")

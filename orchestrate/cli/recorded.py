@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,17 +42,7 @@ class Recorded:
             raise OrchestrateError("nothing has been run in this repository yet", hint="orchestrate run")
         if not given:
             return runs[-1]
-        if given.startswith("@"):
-            return _counted_back(runs, given)
-        found = [run for run in runs if run == given] or [run for run in runs if run.startswith(given)]
-        found = found or [run for run in runs if run.endswith(f"-{given}")]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise OrchestrateError(
-                f"{len(found)} runs begin with '{given}'", hint="say which: " + ", ".join(reversed(found[-5:]))
-            )
-        raise OrchestrateError(f"there is no run '{clean(given)}'", hint=_nearest(given, runs, "orchestrate history"))
+        return match_run(given, runs)
 
     def is_newest(self, run: str) -> bool:
         """Whether commands mean this run when none is named."""
@@ -116,10 +106,33 @@ def find_feature(plan: Plan, given: str) -> str:
     )
 
 
+def match_run(
+    given: str, runs: Sequence[str], others: Collection[str] = (), *, listing: str = "orchestrate history"
+) -> str:
+    """The run that the text begins, whose last four signs it is, or the n-th newest of `runs` for `@n`.
+
+    runs: those in the log, oldest first. others: ids that are known from elsewhere. listing: the command that shows them.
+    Raises OrchestrateError when there is none, or several.
+    """
+    if given.startswith("@"):
+        return _counted_back(runs, given)
+    known = [*sorted(set(others).difference(runs)), *runs]
+    found = [run for run in known if run == given] or [run for run in known if run.startswith(given)]
+    found = found or [run for run in known if run.endswith(f"-{given}")]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise OrchestrateError(
+            f"{len(found)} runs begin with '{clean(given)}'", hint="say which: " + ", ".join(reversed(found[-5:]))
+        )
+    raise OrchestrateError(f"there is no run '{clean(given)}'", hint=_nearest(given, known, listing))
+
+
 def _counted_back(runs: Sequence[str], given: str) -> str:
     number = int(given[1:]) if given[1:].isdecimal() and given.isascii() and len(given) < 10 else 0
     if not 1 <= number <= len(runs):
-        hint = f"@1 is the newest, @{len(runs)} the oldest" if len(runs) > 1 else "there is only @1"
+        known = ("none is in the log", "there is only @1", f"@1 is the newest, @{len(runs)} the oldest")
+        hint = known[min(len(runs), 2)]
         raise OrchestrateError(f"there is no run '{clean(given)}'", hint=hint)
     return runs[-number]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import shlex
 import time
@@ -13,19 +14,19 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrate.app.recoverable import Entry, list_entries, matches_run, pick
+from orchestrate.app.recoverable import Entry, list_entries, pick
 from orchestrate.cli import complete
 from orchestrate.cli.context import Session
 from orchestrate.cli.diff import write_patch
-from orchestrate.cli.options import JsonOption
+from orchestrate.cli.options import RUN_HELP, JsonOption
 from orchestrate.cli.printer import Printer
-from orchestrate.cli.recorded import open_recorded
+from orchestrate.cli.recorded import match_run, open_recorded
 from orchestrate.errors import OrchestrateError
 from orchestrate.git.recover import bring_into_branch, bring_into_worktree, tree_of
 from orchestrate.git.repository import Repository, open_repository
 from orchestrate.spec.load import load_settings
 from orchestrate.views.figures import count_of
-from orchestrate.views.text import clean, columns
+from orchestrate.views.text import clean, columns, display_width
 
 RECOVER_SCHEMA = "orchestrate/recover/v1"
 
@@ -48,9 +49,9 @@ def recover(
     show: Annotated[bool, typer.Option("--show", help="What it changed: files, then the patch.")] = False,
     run: Annotated[
         str | None,
-        typer.Option("--run", metavar="RUN", help="Only this run's. [default: all]", autocompletion=complete.runs),
+        typer.Option("--run", metavar="RUN", help=f"{RUN_HELP} [default: all]", autocompletion=complete.runs),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Also what is in a branch that stays.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Also what is in a branch that stays, or empty.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """List the work that can be brought back, or bring it back.
@@ -66,21 +67,26 @@ def recover(
     """
     if feature is None and (branch or worktree or show):
         raise OrchestrateError("which feature is meant?", hint="see what there is: orchestrate recover")
-    if feature is not None and not (branch or worktree or show):
-        raise OrchestrateError(
-            f"what is to be done with '{clean(feature)}'?", hint="--show, --branch NAME or --worktree DIR"
-        )
     if as_json and show:
         raise OrchestrateError("--show prints a patch, not JSON", hint="leave one of them out")
     settings, _ = load_settings(start=session.start, environ=session.environ, flags={})
     repository = open_repository(session.start, environ=session.environ, branch_prefix=settings.branch_prefix)
     with open_recorded(session.start, session.environ) as recorded:
         entries = list_entries(repository, recorded.log, branch_prefix=settings.branch_prefix)
+        runs = recorded.log.runs()
+    if run is not None:
+        run = match_run(run, runs, [e.item.key.run for e in entries], listing="orchestrate recover --all")
+        entries = _of_run(entries, run)
     if feature is None:
-        _list(session.printer, _of_run(entries, run or ""), everything=everything, as_json=as_json)
+        _list(session.printer, entries, everything=everything, as_json=as_json)
         return
     name, number = _parse(feature)
     entry = pick(entries, name, number, run or "")
+    if not (branch or worktree or show):
+        raise OrchestrateError(
+            f"what is to be done with {entry.item.key.feature}@{entry.item.key.attempt}?",
+            hint="--show, --branch NAME or --worktree DIR",
+        )
     if show:
         _show(session, repository, entry)
     if branch or worktree:
@@ -97,10 +103,10 @@ def _parse(given: str) -> tuple[str, int | None]:
     return name, int(number)
 
 
-def _of_run(entries: Sequence[Entry], run: str) -> list[Entry]:
-    found = [entry for entry in entries if matches_run(entry.item.key.run, run)]
-    if run and not found:
-        raise OrchestrateError(f"nothing of a run '{clean(run)}' is left", hint="see all: orchestrate recover --all")
+def _of_run(entries: Sequence[Entry], run: str) -> tuple[Entry, ...]:
+    found = tuple(entry for entry in entries if entry.item.key.run == run)
+    if not found:
+        raise OrchestrateError(f"nothing of run {run} is left to bring back", hint="see all: orchestrate recover --all")
     return found
 
 
@@ -108,15 +114,15 @@ def _of_run(entries: Sequence[Entry], run: str) -> list[Entry]:
 
 
 def _list(printer: Printer, entries: Sequence[Entry], *, everything: bool, as_json: bool) -> None:
-    shown = [entry for entry in entries if everything or not entry.is_kept]
+    shown = [entry for entry in entries if everything or not (entry.is_kept or entry.is_empty)]
     if as_json:
         printer.document({"schema": RECOVER_SCHEMA, "entries": [_document(entry) for entry in shown]})
         return
     rest = len(entries) - len(shown)
     if not shown:
-        printer.say("there is no work that is not in a branch that stays" if rest else "no run has left any work here")
+        printer.say("all work is in branches that stay" if rest else "no run has left any work here")
     else:
-        lines = columns([HEAD, *(_cells(entry) for entry in shown)])
+        lines = table_of(shown, printer.out.width if printer.out.is_terminal else None)
         printer.out.line(printer.out.paint(lines[0], "dim"))
         for line in lines[1:]:
             printer.out.line(line)
@@ -126,7 +132,19 @@ def _list(printer: Printer, entries: Sequence[Entry], *, everything: bool, as_js
             printer.say(f"to see one: orchestrate recover {key.feature}@{key.attempt} --run {key.run} --show")
             printer.say("to bring it back: the same with --branch NAME or --worktree DIR")
     if rest:
-        printer.say(f"{rest} more {'is' if rest == 1 else 'are'} in branches that stay: orchestrate recover --all")
+        what = "is in a branch that stays, or empty" if rest == 1 else "are in branches that stay, or empty"
+        printer.say(f"{rest} more {what}: orchestrate recover --all")
+
+
+def table_of(shown: Sequence[Entry], width: int | None) -> list[str]:
+    """Head and rows. width: of the terminal. Where they do not fit, the columns go first that can be missed: a run's id begins with its day."""
+    rows = [HEAD, *(_cells(entry) for entry in shown)]
+    for left_out in ((), ("when",), ("when", "in")):
+        kept = [i for i, name in enumerate(HEAD) if name not in left_out]
+        lines = columns([[row[i] for i in kept] for row in rows])
+        if width is None or max(map(display_width, lines)) <= width:
+            break
+    return lines
 
 
 def _cells(entry: Entry) -> tuple[str, ...]:
@@ -141,7 +159,7 @@ def _cells(entry: Entry) -> tuple[str, ...]:
     if item.held_by:
         where += f"; all of it in {item.held_by}"
     if item.problem:
-        words, where = "lost", item.problem
+        words, where = f"lost: {item.problem}", ""
     return (
         clean(item.key.run), clean(f"{item.key.feature}@{item.key.attempt}"), when, entry.standing, words, clean(where),
     )  # fmt: skip
@@ -187,7 +205,7 @@ def _bring(
     session: Session, repository: Repository, entry: Entry, branch: str, worktree: Path | None, *, as_json: bool
 ) -> None:
     item, printer = entry.item, session.printer
-    path = session.path(worktree) if worktree is not None else None
+    path = Path(os.path.normpath(session.path(worktree))) if worktree is not None else None
     tip = item.head
     if path is not None:
         asyncio.run(bring_into_worktree(repository, item, path, branch))

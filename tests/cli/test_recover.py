@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from orchestrate.app.recoverable import list_entries
+from orchestrate.cli.recover import table_of
+from orchestrate.core import events as ev
 from orchestrate.core.names import AttemptKey, attempt_branch, checkpoint_ref
 from orchestrate.git.checkpoint import keep
 from orchestrate.git.link import find_link
 from orchestrate.git.repository import open_repository
+from orchestrate.store.log import SqliteEventLog
 from tests.support.logs import RUN, happy_diamond
 from tests.support.repos import Repo, assert_untouched, frozen_environ
 from tests.support.statedir import Recording
@@ -169,9 +174,11 @@ REFUSED = {
     "unknown feature": (("nosuch", "--show"), "there is something of: api, web"),
     "unknown attempt": (("api@7", "--show"), "there is: api@1"),
     "no attempt at all": (("api@x", "--show"), "such as: api@1"),
-    "unknown run": (("api", "--run", "2020", "--show"), "see them all"),
-    "nothing left of a run": (("--run", "2020"), "recover --all"),
+    "unknown run": (("api", "--run", "2020", "--show"), "there is no run '2020'"),
+    "unknown run of the list": (("--run", "nosuch"), "recover --all lists them"),
+    "further back than there are runs": (("--run", "@2"), "there is only @1"),
     "nothing to do": (("api",), "--show, --branch NAME or --worktree DIR"),
+    "nothing to do with nothing": (("nosuch",), "nothing of feature 'nosuch' can be brought back"),
     "no feature": (("--branch", "x"), "see what there is"),
     "branch that exists": (("api", "--branch", "main"), "--branch NAME"),
     "branch below another": (("api", "--branch", "main/x"), "choose another name"),
@@ -195,6 +202,50 @@ def test_a_feature_of_two_runs_is_asked_about(recording: Recording, left: dict[s
     answer = recording.ask("recover", "api", "--show")
     assert answer.code == 2 and f"--run {RUN}, --run {STRANGE}" in answer.err
     assert recording.ask("recover", "api", "--run", "aaaa", "--branch", "strange").code == 0
+
+
+@pytest.mark.parametrize(("named", "run"), [("@1", RUN), (RUN[:8], RUN), (RUN[-4:], RUN), (STRANGE[:4], STRANGE)])
+def test_a_run_is_named_as_everywhere_also_one_that_only_git_knows(
+    recording: Recording, left: dict[str, Path], named: str, run: str
+) -> None:
+    entries = recording.ask("recover", "--run", named, "--json").json["entries"]
+    assert [entry["run"] for entry in entries] == [run]
+    feature = entries[0]["feature"]
+    assert recording.ask("recover", f"{feature}@1", "--run", named, "--show").code == 0
+
+
+def test_a_run_of_which_nothing_is_left_is_no_unknown_run(recording: Recording) -> None:
+    recording.store_scenario(happy_diamond())
+    answer = recording.ask("recover", "--run", "@1")
+    assert answer.code == 2 and f"nothing of run {RUN} is left" in answer.err
+
+
+def test_what_holds_nothing_is_listed_only_when_asked_for(recording: Recording, left: dict[str, Path]) -> None:
+    """Cancelled before its agent did anything, on a base that is in no branch that stays."""
+    repo, scenario = recording.repo, happy_diamond()
+    base = repo.git("commit-tree", "-p", "main", "-m", "merge of two", "main^{tree}")
+    repo.git("update-ref", f"refs/heads/{attempt_branch(AttemptKey(RUN, 'dash', 1))}", base)
+    events = [replace(e, base=base) if isinstance(e, ev.WorktreePrepared) else e for e in scenario.events]
+    recording.store(scenario.plan, events)
+    attempt(recording, "web")
+    listed = recording.ask("recover")
+    assert "dash" not in listed.out and "web@1" in listed.out
+    assert "web@1" in listed.err and "recover --all" in listed.err
+    assert "no changes" in recording.ask("recover", "--all").out
+
+
+def test_the_table_fits_a_narrow_terminal(recording: Recording, left: dict[str, Path]) -> None:
+    repository = open_repository(recording.repo.path, environ=frozen_environ())
+    with SqliteEventLog(recording.state.log, read_only=True) as log:
+        entries = list_entries(repository, log, branch_prefix="orch")
+    assert table_of(entries, 200)[0].split() == ["run", "feature", "when", "state", "work", "in"]
+    assert table_of(entries, 80)[0].split() == ["run", "feature", "state", "work"]
+    assert max(map(len, table_of(entries, 80))) <= 80
+
+
+def test_the_path_that_is_said_is_the_plain_one(recording: Recording, left: dict[str, Path]) -> None:
+    done = recording.ask("recover", "api", "--worktree", "../again")
+    assert f"into {recording.repo.path.parent / 'again'}\n" in done.out
 
 
 def test_what_git_has_lost_is_said(recording: Recording) -> None:
