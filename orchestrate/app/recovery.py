@@ -6,6 +6,7 @@ Invariant: what is told folds: an attempt stands where the event may come, whate
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from orchestrate.core import events as ev
 from orchestrate.core.attempt import IN_FLIGHT, WORKING, Attempt, Stage
@@ -45,20 +46,31 @@ def _standing(state: RunState, fid: str, base_of: Callable[[AttemptKey], str]) -
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """settled: events to be recorded before EngineStarted, and after those that say how agents ended. open: what was left
+    for a person to settle; to be recorded after EngineStarted, as readers take what comes before for settled."""
+
+    settled: Sequence[ev.Event] = ()
+    open: Sequence[ev.Event] = ()
+
+
 async def reconcile(
     git: GitPerformer, state: RunState, base_of: Callable[[AttemptKey], str], now: Callable[[], float]
-) -> Sequence[ev.Event]:
-    """Events to be recorded before EngineStarted, and after those that say how agents ended. state: of the log so far.
+) -> Found:
+    """state: of the log so far.
 
     Raises CannotGoOn, before anything was changed, where only a person can settle what differs.
     """
     found = await git.reconcile(build_record(state, base_of))
-    return [event for finding in found for event in _told(state, finding, now)]
+    return Found(
+        [event for finding in found if not finding.is_open for event in _told(state, finding, now)],
+        [event for finding in found if finding.is_open for event in _told(state, finding, now)],
+    )
 
 
 def _told(state: RunState, finding: Finding, now: Callable[[], float]) -> Sequence[ev.Event]:
-    words = f"{finding.words} ({finding.rule})" if finding.rule else finding.words
-    told: list[ev.Event] = [ev.Warned(now(), finding.feature, words)]
+    told: list[ev.Event] = [ev.Warned(now(), finding.feature, finding.words)]
     if finding.then == "go on":
         return told
     a, fid = state.attempt(finding.feature), finding.feature

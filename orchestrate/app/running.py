@@ -51,7 +51,7 @@ from .machine import build_health, parallel_here
 from .memory import RunMemory
 from .order import Order, worktrees_dir
 from .performers import build_performers
-from .recovery import build_record, reconcile
+from .recovery import Found, build_record, reconcile
 
 
 class Follower(Protocol):
@@ -218,8 +218,10 @@ class _Session:
             )  # fmt: skip
             with stop_on_signals(self._run, engine.tell, self._clock, follower.say, self._write_report) as signals:
                 async with asyncio.TaskGroup() as beside:
-                    found = await reconcile(git, state, self._memory.base_of, self._clock.now) if self._past else ()
-                    beginning = (*self._beginning(agent, found), *health.look())
+                    here_since = self._clock.now()  # before anything that is found out now, so that readers can tell
+                    base_of = self._memory.base_of
+                    found = await reconcile(git, state, base_of, self._clock.now) if self._past else Found()
+                    beginning = (*self._beginning(agent, found, here_since), *found.open, *health.look())
                     others = [
                         beside.create_task(self._requests.listen(engine.tell)),
                         beside.create_task(health.watch(engine.tell)),
@@ -233,16 +235,16 @@ class _Session:
         self._memory.listen(stored.event)
         follower.on_stored(stored)
 
-    def _beginning(self, agent: AgentPerformer, found: Sequence[ev.Event]) -> Sequence[ev.Event]:
+    def _beginning(self, agent: AgentPerformer, found: Found, now: float) -> Sequence[ev.Event]:
         """How this engine came to be, what was asked for before, what became of the agents of the one before it, and what
-        the repository had of it that the log had not."""
-        order, due, now = self._order, self._requests.due(), self._clock.now()
+        the repository had of it that the log had not. now: since when this engine is there."""
+        order, due = self._order, self._requests.due()
         engine = ev.EngineStarted(now, os.getpid(), socket.gethostname(), __version__, self._parallel)
         if self._past:
             failpoint.reach("resume.salvage.before")
             salvaged = (agent.salvage(AttemptKey(self._run, e.feature, e.attempt), e) for e in self._memory.invoking)
             resumed = (ev.ResumeRequested(now, order.by),) if order.unpause and paused_by(self._past, due) else ()
-            return (*due, *salvaged, *found, engine, *resumed)
+            return (*due, *salvaged, *found.settled, engine, *resumed)
         branch = integration_branch(self._run, self._prefix)
         started = ev.RunStarted(
             now, self._run, order.loaded.project_name, self._base, order.base.name, branch,

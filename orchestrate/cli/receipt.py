@@ -40,9 +40,10 @@ def show_receipt(
     out.line()
     for fid, word, why in troubles(view):
         _show_under(out, "✗", "red", f"{fid} {_because(word, clean(why))}")
-    if len(view.warnings) > MOST_WARNINGS:
-        _show_under(out, "!", "yellow", f"{len(view.warnings) - MOST_WARNINGS} older warnings are in the report")
-    for warning in view.warnings[-MOST_WARNINGS:]:
+    warnings = view.open_warnings
+    if len(warnings) > MOST_WARNINGS:
+        _show_under(out, "!", "yellow", f"{len(warnings) - MOST_WARNINGS} older warnings are in the report")
+    for warning in warnings[-MOST_WARNINGS:]:
         about = f"{warning.feature}: " if warning.feature else ""
         _show_under(out, "!", "yellow", f"{about}{clean(warning.message)}")
     known = [*told, *facts(view, now, is_driven=is_driven)]

@@ -71,9 +71,8 @@ async def clear_leavings(scene: Scene, a: Standing) -> list[Finding]:
         return []
     inside = processes_inside([link.path]).get(link.path)
     if inside is not None:
-        return [
-            _of("R9", a, f"{', '.join(locks)} of its worktree stays: process {inside} works there, and may hold it")
-        ]
+        words = f"{', '.join(locks)} of its worktree stays: process {inside} works there, and may hold it"
+        return [Finding("R9", words, a.key.feature, is_open=True)]
     clear_stale_locks(link)
     return [_of("R9", a, f"{', '.join(locks)} of its worktree was left by a git that was killed; removed")]
 
@@ -216,7 +215,8 @@ async def seal_again(scene: Scene, a: Standing) -> list[Finding]:
     try:
         sealed = await seal(work)
     except SealRefused as refused:
-        return [_of("R19", a, f"its worktree was changed since its work was committed, and cannot be: {refused}")]
+        words = f"its worktree was changed since its work was committed, and that cannot be committed: {refused}"
+        return [Finding("R19", words, a.key.feature, is_open=True)]
     words = "its worktree was changed since its work was committed; what is there now counts"
     return [Finding("R19", words, a.key.feature, "resealed", sealed)]
 

@@ -107,6 +107,8 @@ def mend_link(link: Link) -> str:
             number += 1
         shutil.move(dot_git, link.admin / f"found-{number}")
         found = f"its .git file had been replaced (what was there is kept in {link.admin / f'found-{number}'})"
+        if said.startswith("gitdir: ") and said.endswith(f"/worktrees/{link.admin.name}"):
+            found = "the repository has moved, and its worktree knows again where it is"
     dot_git.write_text(wanted + "\n", "utf-8")
     return found
 

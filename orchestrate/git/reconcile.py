@@ -42,7 +42,7 @@ async def _settle(scene: Scene, attempt: Standing) -> list[Finding]:
                 break
     except (OrchestrateError, OSError) as problem:
         words = f"its worktree could not be compared with the log: {problem}"
-        found.append(Finding("", words, attempt.key.feature))
+        found.append(Finding("", words, attempt.key.feature, is_open=True))
     return found
 
 

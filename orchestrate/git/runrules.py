@@ -113,7 +113,7 @@ async def name_locks_of_others(scene: Scene) -> list[Finding]:
                 f"{lock} is held by a git at work, or was left by one that was killed; until it is gone, branches may not "
                 f"be moved. If no git is at work here: rm {lock}"
             )
-            found.append(Finding("R4", words))
+            found.append(Finding("R4", words, is_open=True))
     return found
 
 

@@ -49,13 +49,15 @@ class Record:
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A difference, and what became of it. rule: its number in RULES. then `anew`: nothing that the attempt could go on from
-    is left, it is to begin again; `resealed`: `sealed` holds what the attempt amounts to now."""
+    is left, it is to begin again; `resealed`: `sealed` holds what the attempt amounts to now. is_open: it was left as it is,
+    for a person to settle."""
 
     rule: str
     words: str
     feature: str = ""
     then: Literal["go on", "anew", "resealed"] = "go on"
     sealed: Sealed | None = None
+    is_open: bool = False
 
 
 class CannotGoOn(OrchestrateError):

@@ -1,7 +1,8 @@
 """When an engine was there, from the events alone: what ends each gap, and what was found out after it. Pure.
 
-Invariant: what a new engine reads from the files of dead agents is told before its EngineStarted, and is no sign of life;
-neither is what people ask for through the store, which reaches the log also while no engine is there.
+Invariant: a new engine notes the time at which it begins before it looks at what the one before it has left, and records
+that before its EngineStarted: what comes there and is not older is its own, and no sign of life of the one before; neither
+is what people ask for through the store, which reaches the log also while no engine is there.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from orchestrate.core import events as ev
+
+_FOUND = (ev.InvocationFinished, ev.Warned, ev.EffectLost, ev.SealStarted, ev.WorkSealed, ev.AttemptEnded)
+"""Kinds that a new engine records before it says that it has started: ends of agents, and what the repository had."""
 
 
 def is_from_elsewhere(event: ev.Event) -> bool:
@@ -18,11 +22,13 @@ def is_from_elsewhere(event: ev.Event) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Nobody was there from `since` (Unix seconds), for seconds. salvaged: ends of agents that were read afterwards."""
+    """Nobody was there from `since` (Unix seconds), for seconds. is_death: the engine before had not come to an end.
+    found: what the new engine found out, before it said that it has started."""
 
     since: float
     seconds: float
-    salvaged: tuple[ev.InvocationFinished, ...]
+    is_death: bool
+    found: tuple[ev.Event, ...]
 
 
 @dataclass(slots=True)
@@ -31,25 +37,27 @@ class Presence:
 
     alive_at: float = 0.0
     _engines: int = 0
-    _last: list[ev.InvocationFinished] = field(default_factory=list)
-    """The newest events, as long as they are ends of agents: seen by an engine, or salvaged by the next one."""
+    _has_ended: bool = False
+    _last: list[ev.Event] = field(default_factory=list)
+    """The newest events, as long as a new engine may have found them out."""
 
     def see(self, event: ev.Event) -> Gap | None:
         """The gap that the event ends, if it is the start of another engine."""
-        if isinstance(event, ev.InvocationFinished):
-            self._last.append(event)
-            return None
         if is_from_elsewhere(event):
             return None
+        if isinstance(event, _FOUND):
+            self._last.append(event)
+            return None
         gap = None
-        # An engine notes the time at which it starts before it looks at what the one before it has left.
         is_engine = isinstance(event, ev.EngineStarted)
-        salvaged = tuple(end for end in self._last if is_engine and end.at >= event.at)
-        self.alive_at = max([self.alive_at, *(end.at for end in self._last if end not in salvaged)])
+        found = tuple(late for late in self._last if is_engine and late.at >= event.at)
+        self.alive_at = max([self.alive_at, *(seen.at for seen in self._last if seen not in found)])
         if is_engine:
             self._engines += 1
             if self._engines > 1:
-                gap = Gap(self.alive_at, max(0.0, event.at - self.alive_at), salvaged)
+                seconds = max(0.0, event.at - self.alive_at)
+                gap = Gap(self.alive_at, seconds, not self._has_ended, found)
+        self._has_ended = isinstance(event, ev.RunEnded)
         self._last.clear()
         self.alive_at = max(self.alive_at, event.at)
         return gap

@@ -138,6 +138,9 @@ class RunView:
     """What the agents' service said of the account, as the core understands it."""
     engines: list[ev.EngineStarted] = field(default_factory=list)
     warnings: list[ev.Warned] = field(default_factory=list)
+    settled: int = 0
+    """How many of the warnings were told before the newest engine began: it has settled what they were about, or would say
+    it again. What they advise may undo what was done since."""
     squeezed: int = 0
     """Agents that the system ended for want of memory: as many fewer work at once."""
     down_s: float = 0.0
@@ -152,6 +155,11 @@ class RunView:
 
     def count(self, *statuses: Status) -> int:
         return sum(self.counts[status] for status in statuses)
+
+    @property
+    def open_warnings(self) -> list[ev.Warned]:
+        """Those that still hold, oldest first."""
+        return self.warnings[self.settled :]
 
     @property
     def ended_count(self) -> int:
@@ -241,8 +249,7 @@ def _restart(view: RunView, event: ev.EngineStarted, gap: Gap | None) -> None:
     """Nothing is in flight any more, and what was asked of the engine before is over."""
     if gap is not None:
         view.down_s += gap.seconds
-        for end in gap.salvaged:
-            cut_back(view.features[end.feature].attempts[end.attempt - 1], gap.since)
+        _date_back(view, gap)
         for fid in view.active:
             feature = view.features[fid]
             attempt = feature.attempts[-1]
@@ -251,8 +258,19 @@ def _restart(view: RunView, event: ev.EngineStarted, gap: Gap | None) -> None:
             attempt.down_s += gap.seconds
             _settle_status(view, feature, event.at)
     view.engines.append(event)
+    view.settled = len(view.warnings)
     view.account = replace(view.account, refused="", unreached=0, probes=0)
     view.status, view.why, view.ended_at, view.stop, view.squeezed = "running", "", None, "", 0
+
+
+def _date_back(view: RunView, gap: Gap) -> None:
+    """What the new engine found out before it said that it is there happened to work that nobody was at."""
+    for late in gap.found:
+        if isinstance(late, ev.AttemptEvent):
+            attempt = view.features[late.feature].attempts[late.attempt - 1]
+            cut_back(attempt, gap.since)
+            if isinstance(late, ev.AttemptEnded):
+                attempt.down_s += gap.seconds
 
 
 # ── what people ask for, and what the machine forces ─────────────────────────────────────────────────────────────

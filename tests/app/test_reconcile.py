@@ -269,12 +269,27 @@ def test_where_nothing_is_left_another_attempt_does_it(template: tuple[Path, Pat
     assert ends == [(1, "interrupted"), (2, "integrated")]
 
 
+def test_what_is_mended_first_is_the_new_engines_doing_and_settled(template: tuple[Path, Path, str]) -> None:
+    """A lock that may be somebody's is left, and told after that."""
+    cut = cut_off(template, "working")
+    DAMAGE["worktree gone"](cut)
+    lock = cut.repo.path / ".git" / "shallow.lock"
+    lock.touch()
+    assert cut.go_on().status == "done"
+    events = cut.events()
+    start = max(n for n, e in enumerate(events) if isinstance(e, ev.EngineStarted))
+    told = [(n, e) for n, e in enumerate(events) if isinstance(e, ev.Warned) and "setup leaves" not in e.message]
+    assert [(n < start, e.at >= events[start].at) for n, e in told] == [(True, True), (False, True)]
+    assert told[0][1].message.startswith("its worktree was gone; made again at ") and "(R" not in told[0][1].message
+    assert told[1][1].message.endswith(f"If no git is at work here: rm {lock}")
+
+
 def test_what_a_person_mends_in_a_stopped_run_is_what_is_checked_and_merged(template: tuple[Path, Path, str]) -> None:
     cut = cut_off(template, "sealed")
     (cut.path / "mul.txt").write_text("mended by hand\n")
     assert cut.go_on().status == "done"
     assert cut.repo.files(cut.integration)["mul.txt"] == "mended by hand"
-    assert any(isinstance(e, ev.Warned) and "(R19)" in e.message for e in cut.events())
+    assert any(isinstance(e, ev.Warned) and "what is there now counts" in e.message for e in cut.events())
 
 
 def test_a_run_that_was_refused_goes_on_once_that_is_settled(template: tuple[Path, Path, str]) -> None:

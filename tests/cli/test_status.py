@@ -51,6 +51,18 @@ def test_hostile_words_are_neutralised(recording: Recording) -> None:
     assert not {"\x1b", "\x07", "\u202e"} & set(out)
 
 
+def test_only_what_still_holds_is_warned_of(recording: Recording) -> None:
+    """Advice from before a later engine would undo what that has done since."""
+    scenario = failed_and_skipped()
+    old = ev.Warned(scenario.end, "", "to put it back: git branch -f orch/integration aaaa")
+    new = ev.Warned(scenario.end + 9.0, "docs", "the disk was nearly full")
+    recording.store(scenario.plan, [*scenario.events, old, ev.EngineStarted(scenario.end + 9.0, 2), new])
+    out = recording.ask("status").out
+    assert ("put it back" in out, "! docs: the disk was nearly full" in out) == (False, True)
+    assert "put it back" in recording.ask("report", "--md").out
+    assert "put it back" in recording.ask("logs").out
+
+
 def test_nobody_drives_a_run_that_has_not_ended(recording: Recording) -> None:
     recording.store_scenario(broken_off())
     answer = recording.ask("status")

@@ -190,7 +190,7 @@ async def test_r4_locks_of_the_users_are_named_and_left(world: World, name: str)
     lock = world.repository.common_dir / name
     lock.touch()
     [found] = await settle(world, lasting=True)
-    assert found.rule == "R4" and f"rm {lock}" in found.words and lock.exists()
+    assert (found.rule, found.is_open) == ("R4", True) and f"rm {lock}" in found.words and lock.exists()
     lock.unlink()
 
 
@@ -250,7 +250,8 @@ async def test_r7_a_repository_that_was_moved_alone(tmp_path: Path) -> None:
     (tmp_path / "old").rename(tmp_path / "new")
     moved = build_world(Repo(tmp_path / "new", 9), tmp_path / "worktrees")
     moved.bases |= world.bases
-    assert rules_of(await settle(moved, x)) == ["R7"]
+    [found] = await settle(moved, x)
+    assert found.rule == "R7" and found.words == "the repository has moved, and its worktree knows again where it is"
     assert all_of_it(moved, path) == before
 
 
@@ -259,6 +260,15 @@ async def test_r7_a_git_file_that_is_gone(world: World) -> None:
     before = all_of_it(world, path)
     (path / ".git").unlink()
     assert rules_of(await settle(world, standing(world, "x"))) == ["R7"]
+    assert all_of_it(world, path) == before
+
+
+async def test_r7_a_git_file_that_was_replaced(world: World) -> None:
+    path, _ = await begun(world)
+    before = all_of_it(world, path)
+    (path / ".git").write_text("gitdir: /somewhere/else\n")
+    [found] = await settle(world, standing(world, "x"))
+    assert found.rule == "R7" and "had been replaced (what was there is kept in" in found.words
     assert all_of_it(world, path) == before
 
 
@@ -295,7 +305,9 @@ async def test_r9_a_lock_stays_while_somebody_works_there(world: World) -> None:
     lock.touch()
     with subprocess.Popen(["cat"], cwd=path, stdin=subprocess.PIPE) as somebody:
         [found] = await settle(world, standing(world, "x"), lasting=True)
-        assert found.rule == "R9" and f"process {somebody.pid}" in found.words and lock.exists()
+        assert (
+            (found.rule, found.is_open) == ("R9", True) and f"process {somebody.pid}" in found.words and lock.exists()
+        )
     assert rules_of(await settle(world, standing(world, "x"))) == ["R9"] and not lock.exists()
 
 

@@ -107,6 +107,38 @@ def test_what_was_found_out_of_a_dead_agent_is_no_sign_of_life() -> None:
     assert attempt.cost_usd == 0.1
 
 
+REPAIRS: dict[str, tuple[ev.Event, ...]] = {
+    "told": (ev.Warned(1013.0, "api", "its worktree was gone"),),
+    "of a dead agent, and told": (
+        ev.InvocationFinished(1014.0, "api", 1, 1, "interrupted"),
+        ev.Warned(1013.0, "api", "its worktree was gone"),
+    ),
+    "committed": (
+        ev.InvocationFinished(1014.0, "api", 1, 1, "interrupted"),
+        ev.Warned(1013.0, "api", "what is there now counts"),
+        ev.SealStarted(1013.0, "api", 1, 4),
+        ev.WorkSealed(1013.0, "api", 1, "h", "t", 1),
+    ),
+    "asked meanwhile": (ev.PauseRequested(1014.0, "anna", 1), ev.Warned(1013.0, "", "it is at abc again")),
+}
+
+
+@pytest.mark.parametrize("repairs", REPAIRS.values(), ids=REPAIRS)
+def test_what_was_mended_before_an_engine_began_is_no_sign_of_life_of_the_one_before(
+    repairs: tuple[ev.Event, ...],
+) -> None:
+    view = build_view(PLAN, (*BEGUN, PREPARED, EDIT, *repairs, ev.EngineStarted(1012.0, 2)))
+    assert view.down_s == 1000.0
+    assert view.features["api"].attempts[0].elapsed_s(1012.0) == 2.0
+    assert view.features["api"].attempts[0].busy_s(1012.0) == 1.0
+
+
+def test_an_attempt_of_which_nothing_was_left_ended_with_its_engine() -> None:
+    nothing = ev.AttemptEnded(1013.0, "api", 1, 4, "interrupted", "nothing is left", retry=True)
+    view = build_view(PLAN, (*BEGUN, PREPARED, EDIT, nothing, ev.EngineStarted(1012.0, 2)))
+    assert (view.down_s, view.features["api"].attempts[0].elapsed_s(2000.0)) == (1000.0, 3.0)
+
+
 def test_an_end_that_the_dead_engine_saw_itself_is_one() -> None:
     seen = ev.InvocationFinished(40.0, "api", 1, 1, "done")
     view = build_view(PLAN, (*BEGUN, PREPARED, EDIT, seen, ev.EngineStarted(1040.0, 2)))

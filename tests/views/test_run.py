@@ -182,6 +182,22 @@ def test_a_postponed_attempt_is_no_try_and_waits_for_integration() -> None:
     assert [warning.message for warning in whole.warnings] == ["the disk is nearly full"]
 
 
+def test_what_an_earlier_engine_warned_of_is_settled_and_advises_nothing_any_more() -> None:
+    """Nor what the new one has put right before it began."""
+    t = Teller(a_plan(("db",)))
+    t.begin()
+    t.tell(ev.Warned(t.now, "", "to put it back: git branch -f orch/integration aaaa"))
+    t.end("interrupted")
+    t.wait(10.0)
+    t.tell(ev.Warned(t.now, "", "orch/integration had been deleted; it is at aaaa again"))
+    t.engine()
+    view = build_view(t.plan, t.events)
+    assert (view.open_warnings, len(view.warnings)) == ([], 2)
+    held = ev.Warned(t.now, "", "packed-refs.lock is held by a git at work")
+    fold(view, held)
+    assert view.open_warnings == [held]
+
+
 def test_what_a_feature_waits_for() -> None:
     view = view_of("under_way")
     assert waits_for(view, "dash") == ("api", "web")
