@@ -102,13 +102,15 @@ def paused_by(past: Iterable[Stored], due: Iterable[ev.Event] = ()) -> ev.PauseR
 
 @dataclass(frozen=True, slots=True)
 class Addressed:
-    """A run, as a request finds it. engine: who drives this run right now; None: nobody does. pending: requests that
-    nobody has recorded yet."""
+    """A run, as a request finds it. engine: who drives this run right now; None: nobody does. stopping: what that engine
+    was asked for, if it is to end. is_newest: nothing has been run since."""
 
     run: str
     state: RunState
     engine: Owner | None
     started: ev.RunStarted
+    stopping: ev.StopRequested | None = None
+    is_newest: bool = True
 
     @property
     def is_over(self) -> bool:
@@ -125,9 +127,19 @@ def address(state: StateDir, run: str) -> Addressed:
     with SqliteEventLog(state.log, read_only=True) as log:
         past = log.read(run)
         folded, started = fold_run(past)
-        for event in Requests(log, run, past, _Still(past[-1].event.at)).due():
+        due = Requests(log, run, past, _Still(past[-1].event.at)).due()
+        for event in due:
             evolve(folded, event)
-    return Addressed(run, folded, _driver(engine, run), started)
+        is_newest = log.runs()[-1:] == [run]
+    driver = _driver(engine, run)
+    stopping = _stop_of(driver, [*(stored.event for stored in past), *due]) if driver is not None else None
+    return Addressed(run, folded, driver, started, stopping, is_newest)
+
+
+def _stop_of(engine: Owner, events: Sequence[ev.Event]) -> ev.StopRequested | None:
+    """What this very engine was asked for: one that has only begun has not recorded yet that it did."""
+    asked = (event for event in reversed(events) if isinstance(event, ev.StopRequested))
+    return next((event for event in asked if event.at >= engine.since), None)
 
 
 @dataclass(frozen=True, slots=True)

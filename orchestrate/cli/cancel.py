@@ -54,7 +54,10 @@ def cancel(
     if as_json and not (named or yes):
         raise OrchestrateError("cancel --json does not ask", hint="answer with --yes")
     if not named and not yes:
-        question = f"Give up {count_of(target.state.left, 'feature')} of run {target.run}?"
+        state = target.state
+        left = [fid for fid, f in state.features.items() if f.ended is None or fid in state.reopening]
+        names = listed(left, most=12)
+        question = f"Give up {count_of(len(left), 'feature')} of run {target.run} ({names})?"
         if not session.confirm(question, flag="--yes"):
             session.printer.say("nothing was changed")
             return ExitCode.INCOMPLETE
@@ -64,7 +67,7 @@ def cancel(
     words = f"cancelled {listed(named) if named else 'everything that had not ended'} in run {target.run}"
     words += _consequences(sent.state, named or tuple(sent.state.cancelled))
     is_seen_to = sent.by_engine or (not rest and _conclude(session, target))
-    way_on = "orchestrate status" if is_seen_to else "orchestrate resume"
+    way_on = target.typed("status" if is_seen_to else "resume")
     reply = Reply("cancel", words, sent.number, named, way_on)
     show_reply(session, target, reply, sent.state, as_json=as_json)
     return ExitCode.DONE
@@ -75,7 +78,7 @@ def _refuse_ended(target: Target, named: tuple[str, ...]) -> None:
         ended = target.state.features[fid].ended
         if ended is not None and fid not in target.state.reopening:
             raise OrchestrateError(
-                f"{fid} cannot be cancelled: it has ended ({ended.replace('_', ' ')})", hint=f"orchestrate logs {fid}"
+                f"{fid} cannot be cancelled: it has ended ({ended.replace('_', ' ')})", hint=target.typed("logs", fid)
             )
 
 

@@ -21,10 +21,16 @@ from orchestrate.engine.clock import SystemClock
 from orchestrate.engine.lock import Owner, owner
 from orchestrate.errors import OrchestrateError
 from orchestrate.store.artifacts import StateDir
+from orchestrate.views.controls import by_words
 from orchestrate.views.figures import count_of
 from orchestrate.views.text import clean
 
 CONTROL_SCHEMA = "orchestrate/control/v1"
+
+_NAMES_FEATURES = frozenset({"answer", "cancel", "diff", "logs", "retry"})
+"""Commands whose argument is a feature, so that the run is an option."""
+
+_SIGNALS = {"SIGINT": "Ctrl-C", "SIGTERM": "SIGTERM", "SIGHUP": "the closing of its terminal"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +57,25 @@ class Target:
         """Whether an engine is at it; a command that holds the repository for a moment, such as cleanup, is none."""
         return self.engine is not None and self.engine.run == self.run
 
+    @property
+    def stopping_words(self) -> str:
+        """`is stopping (asked for by anna@laptop pts/3 at 15:57:12)`; empty where it is not."""
+        stop = self.addressed.stopping
+        if stop is None or not self.is_driven:
+            return ""
+        by = by_words(stop.by) if stop.control or not stop.by.startswith("SIG") else _SIGNALS.get(stop.by, stop.by)
+        return f"is stopping (asked for by {by} at {time.strftime('%H:%M:%S', time.localtime(stop.at))})"
+
+    def typed(self, command: str, *features: str) -> str:
+        """What to type for this very run; it is named where others have been run since."""
+        words = ["orchestrate", command, *features]
+        if not self.addressed.is_newest:
+            words += ["--run", self.run] if command in _NAMES_FEATURES else [self.run]
+        return " ".join(words)
+
     def features(self, given: Sequence[str] | None) -> tuple[str, ...]:
         """Ids as the plan spells them, each once. Raises OrchestrateError with the nearest ones."""
-        return tuple(dict.fromkeys(find_feature(self.state.plan, fid) for fid in given or ()))
+        return tuple(dict.fromkeys(find_feature(self.state.plan, fid, f"run {self.run}") for fid in given or ()))
 
 
 def find_target(session: Session, given: str | None, *, also_over: bool = False) -> Target:
@@ -98,13 +120,15 @@ def stamp() -> tuple[float, str]:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What became of a request. control: its number in the store; 0: nothing had to be asked for. next: what to type."""
+    """What became of a request. control: its number in the store; 0: nothing had to be asked for. next: what to type.
+    waits_for_end: nothing follows from it in an engine that is to end."""
 
     request: str
     message: str
     control: int = 0
     features: tuple[str, ...] = ()
     next: str = ""
+    waits_for_end: bool = False
 
 
 def show_reply(session: Session, target: Target, reply: Reply, state: RunState, *, as_json: bool) -> None:
@@ -128,6 +152,8 @@ def show_reply(session: Session, target: Target, reply: Reply, state: RunState, 
         )
         return
     session.printer.answer(clean(reply.message))
+    if reply.waits_for_end and (stopping := target.stopping_words):
+        session.printer.say(clean(f"that run {stopping}: it holds for when the run is gone on with"))
     if reply.next:
         session.printer.say(f"next: {reply.next}")
 
@@ -141,8 +167,14 @@ def _engine_document(engine: Owner | None) -> dict[str, object] | None:
 
 
 def waiting(state: RunState) -> list[str]:
-    """Features that have neither ended nor an attempt under way."""
-    return [f.id for f in state.features.values() if f.ended is None and not f.active]
+    """Features that have not ended and are about to start or go on, but for those whose agent is still being ended."""
+    return [f.id for f in state.features.values() if f.ended is None and (not f.active or _is_before(state, f.id))]
+
+
+def _is_before(state: RunState, fid: str) -> bool:
+    """Its next agent is what its attempt waits for."""
+    a = state.attempt(fid)
+    return a.parked or a.stage in (Stage.PREPARING, Stage.READY)
 
 
 def agents(state: RunState, verb: str, verbs: str) -> str:
@@ -165,5 +197,5 @@ def require_open(target: Target, what: str) -> None:
 def refuse_over(target: Target, what: str) -> NoReturn:
     """Raises OrchestrateError: the run is over."""
     is_done = all(f.ended == "integrated" for f in target.state.features.values())
-    hint = "orchestrate status" if is_done else "orchestrate retry tries again what was not integrated"
+    hint = target.typed("status") if is_done else f"{target.typed('retry')} tries again what was not integrated"
     raise OrchestrateError(f"run {target.run} is over: there is nothing to {what}", hint=hint)

@@ -42,7 +42,7 @@ def diff(
         events = recorded.events(run)
         common = recorded.state.common_git_dir
     plan = plan_of(events)
-    fid = find_feature(plan, feature)
+    fid = find_feature(plan, feature, f"run {run}")
     attempt = build_view(plan, (stored.event for stored in events)).features[fid].attempt
     if attempt is None or not attempt.base:
         problem = f": {clean(attempt.problem.why)}" if attempt is not None and attempt.problem else ""

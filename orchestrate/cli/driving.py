@@ -6,6 +6,7 @@ Invariant: there is one way to go on with a run, for `run --resume`, `resume`, `
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -155,9 +156,10 @@ def say_what_goes_on(session: Session, begun: Unfinished, state: RunState, *, un
     """Which run it is, and how much of it is left. state: of the run, before anybody goes on with it."""
     since = time.strftime("%Y-%m-%d %H:%M", time.localtime(begun.started))
     features = state.features.values()
+    over = Counter(f.ended for f in features if f.ended is not None and f.id not in state.reopening)
     counts = (
-        (sum(f.ended == "integrated" for f in features), "integrated"),
-        (sum(f.ended not in (None, "integrated") and f.id not in state.reopening for f in features), "given up"),
+        (over.pop("integrated", 0), "integrated"),
+        *((count, ended.replace("_", " ")) for ended, count in sorted(over.items())),
         (sum(f.active for f in features), "under way"),
         (sum((f.ended is None and not f.active) or f.id in state.reopening for f in features), "to begin"),
     )

@@ -31,6 +31,7 @@ from orchestrate.views.reasons import (
     parse_setup_failure,
 )
 from orchestrate.views.run import RunView, build_view, fold
+from orchestrate.views.summary import end_line
 from orchestrate.views.text import clean, clean_block
 from orchestrate.views.transcript import Piece, PieceKind, parse_transcript_line
 
@@ -88,7 +89,7 @@ def logs(
             return
         events = recorded.events(run)
         plan = plan_of(events)
-        fid = find_feature(plan, feature)
+        fid = find_feature(plan, feature, f"run {run}")
         view = build_view(plan, (stored.event for stored in events))
         chosen = _choose(view.features[fid].attempts, fid, attempt)
         if checks:
@@ -236,8 +237,7 @@ class _Reader:
         elif is_live:
             say(f"\nstill under way; stay with it: orchestrate logs {attempt.feature} -f")
         else:
-            way_on = "orchestrate resume" + ("" if self.recorded.is_newest(self.view.run) else f" {self.view.run}")
-            say(f"\nbroken off: no engine is running; go on with: {way_on}")
+            say(f"\n{clean(end_line(self.view, named=not self.recorded.is_newest(self.view.run)))}")
 
     def _say_problem(self) -> None:
         """Why no agent was started; what a setup command printed comes line by line."""

@@ -22,8 +22,6 @@ from orchestrate.cli.options import JsonOption, SteeredRunArgument
 from orchestrate.core import events as ev
 from orchestrate.core.state import RunState
 
-NEXT = "orchestrate resume"
-
 
 def pause(
     session: Session,
@@ -44,13 +42,14 @@ def pause(
     require_open(target, "pause")
     held = target.state.holds.get("operator")
     if held is not None and (held.now or not now):
-        reply = Reply("pause", f"run {target.run} is paused already, by {held.by}", next=NEXT)
+        reply = Reply("pause", f"run {target.run} is paused already, by {held.by}", next=target.typed("resume"))
         show_reply(session, target, reply, target.state, as_json=as_json)
         return
     at, by = stamp()
     sent = send(target, ev.PauseRequested(at, by, now=now))
     words = _live_words(target, sent.state, now=now) if sent.by_engine else _idle_words(target)
-    show_reply(session, target, Reply("pause", words, sent.number, next=NEXT), sent.state, as_json=as_json)
+    reply = Reply("pause", words, sent.number, next=target.typed("resume"), waits_for_end=True)
+    show_reply(session, target, reply, sent.state, as_json=as_json)
 
 
 def _live_words(target: Target, state: RunState, *, now: bool) -> str:

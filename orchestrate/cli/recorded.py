@@ -94,15 +94,15 @@ def plan_of(events: Sequence[Stored]) -> Plan:
     return parse_plan(started(events).plan)
 
 
-def find_feature(plan: Plan, given: str) -> str:
-    """The feature's id as the plan spells it. Raises OrchestrateError with the nearest ids."""
+def find_feature(plan: Plan, given: str, run: str = "the run") -> str:
+    """The feature's id as the plan spells it. run: in words. Raises OrchestrateError with the nearest ids."""
     if given in plan.features:
         return given
     by_fold = {fid.casefold(): fid for fid in plan.features}
     if given.casefold() in by_fold:
         return by_fold[given.casefold()]
     raise OrchestrateError(
-        f"the run has no feature '{clean(given)}'", hint=_nearest(given, list(plan.features), "orchestrate status")
+        f"{run} has no feature '{clean(given)}'", hint=_nearest(given, list(plan.features), "orchestrate status")
     )
 
 

@@ -15,7 +15,9 @@ from orchestrate.cli.options import (
     SteeredRunArgument,
 )
 from orchestrate.core import events as ev
-from orchestrate.errors import ExitCode
+from orchestrate.core.attempt import Attempt
+from orchestrate.core.state import RunState
+from orchestrate.errors import ExitCode, OrchestrateError
 from orchestrate.views.figures import count_of
 
 
@@ -56,18 +58,36 @@ def resume(
 
 def _unpause(session: Session, target: Target, *, as_json: bool) -> bool:
     """Let the run go on where it is driven. False: its engine has ended meanwhile."""
+    if stopping := target.stopping_words:
+        raise OrchestrateError(
+            f"run {target.run} {stopping}: it starts nothing any more, and can be gone on with once it has ended",
+            hint=f"watch it end: {target.typed('status')}   then: {target.typed('resume')}",
+        )
     if "operator" not in target.state.holds:
         words = f"run {target.run} is not paused: it is driven by {target.engine}"
         if held := next(iter(target.state.holds.values()), None):
             words = f"run {target.run} waits for room ({held.why}) and goes on by itself"
-        reply = Reply("resume", words, next="orchestrate status")
+        reply = Reply("resume", words, next=target.typed("status"))
         show_reply(session, target, reply, target.state, as_json=as_json)
         return True
     at, by = stamp()
     sent = send(target, ev.ResumeRequested(at, by))
     if sent.by_engine:
-        count = len(waiting(sent.state))
-        words = f"run {target.run} goes on: {count_of(count, 'feature')} {'waits' if count == 1 else 'wait'} for a turn"
-        reply = Reply("resume", words, sent.number, next="orchestrate status")
+        reply = Reply("resume", _words(target, sent.state), sent.number, next=target.typed("status"))
         show_reply(session, target, reply, sent.state, as_json=as_json)
     return sent.by_engine
+
+
+def _words(target: Target, state: RunState) -> str:
+    """How many go on where the pause stopped them, and how many wait. state: right after the request."""
+    before = target.state
+    halted = [f.id for f in before.features.values() if f.active and _is_halted(before.attempt(f.id))]
+    rest = len([fid for fid in waiting(state) if fid not in halted])
+    parts = [f"{count_of(len(halted), 'agent')} {'goes' if len(halted) == 1 else 'go'} on"] if halted else []
+    parts += [f"{count_of(rest, 'feature')} {'waits' if rest == 1 else 'wait'} for a turn"] if rest else []
+    return f"run {target.run} goes on" + (f": {', '.join(parts)}" if parts else "")
+
+
+def _is_halted(a: Attempt) -> bool:
+    """Parked, or being ended to be parked."""
+    return a.parked or (a.stopping is not None and a.stopping.outcome == "interrupted")

@@ -80,10 +80,11 @@ def _ask(session: Session, target: Target, named: tuple[str, ...], again: tuple[
     """Have the engine that is at it do it."""
     at, by = stamp()
     sent = send(target, ev.RetryRequested(at, by, features=named))
-    words, way_on = _words(target, again), "orchestrate status"
+    words, way_on = _words(target, again), target.typed("status")
     if not sent.by_engine:
-        words, way_on = f"{words}; its engine has ended meanwhile", "orchestrate resume"
-    show_reply(session, target, Reply("retry", words, sent.number, again, way_on), sent.state, as_json=as_json)
+        words, way_on = f"{words}; its engine has ended meanwhile", target.typed("resume")
+    reply = Reply("retry", words, sent.number, again, way_on, waits_for_end=True)
+    show_reply(session, target, reply, sent.state, as_json=as_json)
 
 
 def _reopened(target: Target, named: tuple[str, ...]) -> tuple[str, ...]:
@@ -92,17 +93,19 @@ def _reopened(target: Target, named: tuple[str, ...]) -> tuple[str, ...]:
         ended = target.state.features[fid].ended
         if ended is None:
             raise OrchestrateError(
-                f"{fid} has not ended: there is nothing to try again", hint=f"see how it stands: orchestrate logs {fid}"
+                f"{fid} has not ended: there is nothing to try again",
+                hint=f"see how it stands: {target.typed('logs', fid)}",
             )
         if ended == "integrated":
             raise OrchestrateError(
-                f"{fid} is integrated: there is nothing to try again", hint=f"orchestrate diff {fid}"
+                f"{fid} is integrated: there is nothing to try again", hint=target.typed("diff", fid)
             )
     note_retry(target.state, ev.RetryRequested(0.0, features=named))
     again = tuple(target.state.reopening)
     if not again:
         raise OrchestrateError(
-            f"run {target.run} has no feature that ended without being integrated", hint="see it: orchestrate status"
+            f"run {target.run} has no feature that ended without being integrated",
+            hint=f"see it: {target.typed('status')}",
         )
     return again
 

@@ -28,22 +28,22 @@ def stop(
     """
     target = find_target(session, run)
     if not target.is_driven:
-        way_on = "" if target.addressed.is_over else "orchestrate resume"
+        way_on = "" if target.addressed.is_over else target.typed("resume")
         reply = Reply("stop", f"nothing runs: nobody drives run {target.run}", next=way_on)
         show_reply(session, target, reply, target.state, as_json=as_json)
         return
     at, by = stamp()
     sent = send(target, ev.StopRequested(at, "cancel" if now else "drain", by))
     if not sent.by_engine:
-        words, way_on = f"run {target.run} has ended by itself meanwhile", "orchestrate status"
+        words, way_on = f"run {target.run} has ended by itself meanwhile", target.typed("status")
     elif now:
         busy = agents(sent.state, "is ended and its work is kept", "are ended and their work is kept")
-        words, way_on = f"stopping run {target.run} now: {busy}", "orchestrate resume"
+        words, way_on = f"stopping run {target.run} now: {busy}", target.typed("resume")
     else:
         is_busy = sent.state.in_flight() > 0
         end = f"{agents(sent.state, 'finishes', 'finish')}, then it ends" if is_busy else "nothing runs, it ends now"
         words, way_on = (
             f"stopping run {target.run}: {end}",
-            "orchestrate stop --now" if is_busy else "orchestrate resume",
+            "orchestrate stop --now" if is_busy else target.typed("resume"),
         )
     show_reply(session, target, Reply("stop", words, sent.number, next=way_on), sent.state, as_json=as_json)

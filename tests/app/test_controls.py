@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from orchestrate.app.controls import Requests, address, deliver, number_of, paused_by, person
+from orchestrate.app.controls import address, deliver, number_of, paused_by, person
 from orchestrate.app.unfinished import last_run, unfinished_run
 from orchestrate.core import events as ev
 from orchestrate.engine.clock import SystemClock
-from orchestrate.engine.lock import acquire, this_process
 from orchestrate.errors import ExitCode, OrchestrateError
 from orchestrate.ports import Stored
 from orchestrate.store.artifacts import StateDir
 from orchestrate.store.log import SqliteEventLog
+from tests.support.listening import driven, holding
 from tests.support.logs import ANNA, DIAMOND, RUN, Teller, a_plan
 from tests.support.statedir import Recording
 
@@ -42,12 +39,6 @@ def interrupted() -> Teller:
     teller.integrate("db")
     teller.start("api")
     return teller
-
-
-@contextmanager
-def holding(state: StateDir, run: str) -> Iterator[None]:
-    with acquire(state.engine_lock, this_process(run=run, command="test", since=1.0)):
-        yield
 
 
 def controls_in(state: StateDir, run: str = RUN) -> list[int]:
@@ -103,47 +94,6 @@ def test_an_engine_that_does_not_answer_is_named_and_the_request_is_kept(recordi
 
 
 # ── an engine drives the run ─────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass
-class Listener:
-    """Stands in for an engine in a thread: hears requests and records them, until `is_over` says that its run has ended."""
-
-    state: StateDir
-    is_over: Callable[[int], bool]
-    listening: threading.Event = field(default_factory=threading.Event)
-    told: list[ev.Event] = field(default_factory=list)
-
-    def drive(self) -> None:
-        with holding(self.state, RUN), SqliteEventLog(self.state.log) as log:
-            asyncio.run(self._listen(log))
-
-    async def _listen(self, log: SqliteEventLog) -> None:
-        inbox: list[ev.Event] = []
-        requests = Requests(log, RUN, log.read(RUN), CLOCK)
-        async with asyncio.TaskGroup() as group:
-            hearing = group.create_task(requests.listen(inbox.append))
-            self.listening.set()
-            turn = 0
-            while not self.is_over(turn):
-                await asyncio.sleep(0.005)
-                turn += 1
-                log.append(RUN, inbox)
-                self.told += inbox
-                inbox.clear()
-            hearing.cancel()  # what is in the inbox by now is heard by nobody
-
-
-@contextmanager
-def driven(state: StateDir, is_over: Callable[[int], bool]) -> Iterator[Listener]:
-    listener = Listener(state, is_over)
-    thread = threading.Thread(target=listener.drive)
-    thread.start()
-    listener.listening.wait(30)
-    try:
-        yield listener
-    finally:
-        thread.join(30)
 
 
 def test_an_engine_hears_requests_once_each_and_in_order(recording: Recording) -> None:

@@ -9,7 +9,8 @@ import pytest
 from orchestrate.app.controls import number_of
 from orchestrate.core import events as ev
 from orchestrate.engine.lock import acquire, this_process
-from tests.support.logs import DIAMOND, RUN, Teller, a_plan
+from tests.support.listening import live
+from tests.support.logs import DIAMOND, RUN, Teller, a_plan, just_begun
 from tests.support.statedir import Recording
 
 OLDER = "20261120-101010-0a0a"
@@ -92,7 +93,7 @@ def test_a_control_answers_in_one_document(unfinished: Recording) -> None:
     answer = unfinished.ask("pause", "--json").json
     assert answer["schema"] == "orchestrate/control/v1" and answer["request"] == "pause"
     assert (answer["control"], answer["run"], answer["engine"], answer["held"]) == (1, RUN, None, ["operator"])
-    assert answer["waiting"] == 1 and answer["next"] == "orchestrate resume"
+    assert answer["waiting"] == 2 and answer["next"] == "orchestrate resume"
 
 
 def test_the_newest_unfinished_run_is_meant_and_another_can_be_named(unfinished: Recording) -> None:
@@ -171,7 +172,7 @@ def test_cancelling_names_what_is_skipped(unfinished: Recording) -> None:
         (("answer", "dsh", "yes"), "no feature 'dsh'", "did you mean dash?"),
         (("answer", "web", "  "), "the answer is empty", "orchestrate answer web"),
         (("answer", "web", "x" * 20_001), "20,001 characters", "a file"),
-        (("cancel",), "Give up 2 features", "--yes"),
+        (("cancel",), f"Give up 2 features of run {RUN} (web, dash)?", "--yes"),
         (("cancel", "--json"), "does not ask", "--yes"),
         (("pause", "2027"), "there is no run '2027'", "orchestrate history"),
     ],
@@ -183,6 +184,102 @@ def test_what_makes_no_sense_is_refused_and_nothing_is_stored(
     said = done.out if "--json" in command else done.err
     assert done.code == 2 and word in said and hint in said
     assert requests(unfinished) == []
+
+
+# ── a run that is driven ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("how", "by"), [("stop", "@"), ("SIGINT", "Ctrl-C"), ("SIGHUP", "the closing of its terminal")]
+)
+def test_a_run_that_is_stopping_is_not_said_to_go_on(recording: Recording, how: str, by: str) -> None:
+    teller = under_way()
+    if how != "stop":
+        teller.tell(ev.StopRequested(teller.now, "drain", how))
+    recording.store_scenario(teller.scenario())
+    with live(recording.state):
+        if how == "stop":
+            assert recording.ask("stop").code == 0
+        assert "it holds for when the run is gone on with" in recording.ask("pause").err
+        refused = recording.ask("resume")
+    assert refused.code == 2 and f"run {RUN} is stopping (asked for by " in refused.err and by in refused.err
+    assert "then: orchestrate resume" in refused.err
+    assert not [event for event in requests(recording) if isinstance(event, ev.ResumeRequested)]
+
+
+def test_what_an_earlier_engine_was_asked_for_is_not_asked_of_this_one(recording: Recording) -> None:
+    """It has the lock, and has not recorded yet that it began."""
+    teller = under_way()
+    teller.tell(ev.StopRequested(0.5, "drain", "SIGINT"))
+    recording.store_scenario(teller.scenario())
+    with live(recording.state):
+        assert "is not paused: it is driven by" in recording.ask("resume").out
+
+
+def test_whoever_is_paused_or_goes_on_is_counted_at_once(recording: Recording) -> None:
+    """`web` gets its worktree, `dash` has not begun."""
+    recording.store_scenario(under_way().scenario())
+    with live(recording.state):
+        assert "no agent is at work, 2 features wait" in recording.ask("pause", "--now").out
+        assert "goes on: 2 features wait for a turn" in recording.ask("resume").out
+
+
+def test_an_agent_that_was_parked_goes_on_and_waits_for_no_turn(recording: Recording) -> None:
+    teller = under_way()
+    teller.prepare("web")
+    teller.invoke("web")
+    teller.pause(now=True)
+    teller.break_off("web", "paused")
+    recording.store_scenario(teller.scenario())
+    with live(recording.state):
+        assert "goes on: 1 agent goes on, 1 feature waits for a turn" in recording.ask("resume").out
+
+
+def finished_by_its_agent(steps: int) -> Teller:
+    """How far `web` is, whose agent ended: at work, checked, verified."""
+    teller = Teller(a_plan(("web",)))
+    teller.begin()
+    teller.start("web")
+    teller.prepare("web")
+    teller.invoke("web")
+    if steps:
+        teller.finish("web")
+        teller.seal("web")
+        teller.check("web")
+        teller.tell(ev.ChecksStarted(*teller._decided("web"), "c" * 40)) if steps == 1 else teller.verify("web")
+    return teller
+
+
+@pytest.mark.parametrize(("steps", "words"), [(0, "if there is one"), (1, "has finished"), (2, "it is verified")])
+def test_an_answer_that_may_never_be_heard_is_not_promised(recording: Recording, steps: int, words: str) -> None:
+    recording.store_scenario(finished_by_its_agent(steps).scenario())
+    with live(recording.state):
+        done = recording.ask("answer", "web", "again")
+    assert done.code == 0 and words in done.out
+
+
+# ── an older run ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("command", "hint"),
+    [
+        (("answer", "api", "hi", "--run", "@2"), f"orchestrate retry api --run {RUN}"),
+        (("answer", "web", "hi", "--run", "@2"), f"orchestrate resume {RUN}"),
+        (("pause", "@2"), f"orchestrate resume {RUN}"),
+        (("stop", "@2"), f"orchestrate resume {RUN}"),
+        (("cancel", "web", "--run", "@2"), f"orchestrate resume {RUN}"),
+        (("cancel", "api", "--run", "@2"), f"orchestrate logs api --run {RUN}"),
+        (("answer", "db", "hi", "--run", "@2"), f"orchestrate logs db --run {RUN}"),
+        (("retry", "db", "--run", "@2"), f"orchestrate diff db --run {RUN}"),
+        (("retry", "no", "--run", "@2"), f"run {RUN} has no feature 'no'"),
+    ],
+)
+def test_what_is_to_be_typed_next_is_about_the_same_run(
+    unfinished: Recording, command: tuple[str, ...], hint: str
+) -> None:
+    unfinished.store_scenario(just_begun(), "20261122-000000-bbbb")
+    assert hint in unfinished.ask(*command).err
 
 
 # ── answer ───────────────────────────────────────────────────────────────────────────────────────────────────────
