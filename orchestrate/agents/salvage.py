@@ -17,6 +17,9 @@ from .drive import OUT_OF_MEMORY, STDERR_TAIL
 from .pipes import CHUNK, LineSplitter
 from .transcript import Transcript
 
+ENGINE_GONE = "the engine was stopped"
+"""Why of an agent that nobody ended but the death of its engine."""
+
 
 @dataclass(frozen=True, slots=True)
 class Salvaged:
@@ -51,7 +54,7 @@ def _ending(codec: Codec, transcript: Transcript, exit_info: ExitInfo) -> Ending
     ending = codec.classify(transcript, exit_info)
     if exit_info.ended_by_us != "interrupt":
         return ending
-    return replace(ending, why="the engine was stopped", session_lost=not transcript.session)
+    return replace(ending, why=ENGINE_GONE, session_lost=not transcript.session)
 
 
 def _by_us(record: Record) -> EndedByUs:

@@ -13,6 +13,8 @@ from orchestrate.cli.printer import Printer
 from orchestrate.cli.recorded import Recorded, plan_of
 from orchestrate.engine.lock import owner
 from orchestrate.views.lines import Line, Narrator
+from orchestrate.views.run import RunView, fold, fresh_view
+from orchestrate.views.summary import end_line
 
 LOOK_EVERY_S = 0.25
 """How often a live log is looked at, seconds."""
@@ -32,6 +34,8 @@ def show_story(printer: Printer, recorded: Recorded, run: str, *, follow: bool) 
             time.sleep(LOOK_EVERY_S)
     if is_live:
         printer.say(f"\nstill under way; stay with it: orchestrate logs -f --run {run}")
+    elif story.view.status == "running":
+        printer.say(f"\n{end_line(story.view, named=not recorded.is_newest(run))}")
 
 
 @dataclass(slots=True)
@@ -39,6 +43,7 @@ class _Story:
     printer: Printer
     recorded: Recorded
     run: str
+    view: RunView = field(init=False)
     _narrator: Narrator = field(init=False)
     _width: int = field(init=False)
     _seq: int = 0
@@ -46,13 +51,14 @@ class _Story:
 
     def __post_init__(self) -> None:
         plan = plan_of(self.recorded.events(self.run))
-        self._narrator, self._width = Narrator(plan), name_width(plan)
+        self.view, self._narrator, self._width = fresh_view(plan), Narrator(plan), name_width(plan)
 
     def tell_news(self) -> bool:
         """Whether there was anything new."""
         news = self.recorded.log.read(self.run, self._seq)
         for stored in news:
             self._seq = stored.seq
+            fold(self.view, stored.event)
             line = self._narrator.tell(stored.event)
             if line is not None:
                 self._show(line)

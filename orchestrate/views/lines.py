@@ -13,7 +13,7 @@ from typing import Literal
 
 from orchestrate.core import events as ev
 from orchestrate.core.plan import Plan
-from orchestrate.views.controls import Request, request_words
+from orchestrate.views.controls import Request, end_words, request_words
 from orchestrate.views.figures import (
     count_of,
     first_line,
@@ -24,7 +24,7 @@ from orchestrate.views.figures import (
     render_tokens,
     shorten,
 )
-from orchestrate.views.presence import Presence
+from orchestrate.views.presence import Gap, Presence
 from orchestrate.views.reasons import again_words, conflict_words, failing_words, parse_setup_failure
 
 QUIET_S = 30.0
@@ -35,6 +35,9 @@ WHY_WIDTH = 160
 
 NAME_WIDTH = 40
 """Characters of a check's name: a check without a name is called by its whole command."""
+
+ENGINE_GONE = "the engine was stopped"
+"""Why of an agent that nobody ended: its engine had died (agents.salvage)."""
 
 Tone = Literal["plain", "good", "bad", "caution", "dim"]
 
@@ -89,7 +92,8 @@ class Narrator:
     """Tells a run line by line. Feed it every event in order, also those from before it was asked to speak."""
 
     plan: Plan
-    _engines: int = 0
+    _pid: int = 0
+    """Of the newest engine."""
     _uncounted: dict[str, int] = field(default_factory=dict)
     """Attempts of each feature that are none of its tries."""
     _made: dict[str, int] = field(default_factory=dict)
@@ -105,12 +109,30 @@ class Narrator:
     _at_work: set[str] = field(default_factory=set)
     _down_s: float = 0.0
     _presence: Presence = field(default_factory=Presence)
+    _stopped: ev.StopRequested | None = None
 
     def tell(self, event: ev.Event) -> Line | None:
         """The line of this event; None when it is nothing a person waits for."""
-        if gap := self._presence.see(event):
+        gap = self._presence.see(event)
+        if gap is not None:
             self._down_s += gap.seconds
+        if isinstance(event, ev.EngineStarted):
+            return self._engine_started(event, gap)
         return self._tell(event)
+
+    def _engine_started(self, event: ev.EngineStarted, gap: Gap | None) -> Line | None:
+        """Only a later one is news; and what became of the one before, if it left without a word."""
+        pid, self._pid = self._pid, event.pid
+        if gap is None:
+            return None
+        for feature in self._at_work:
+            self._failures.pop(feature, None)
+        self._at_work.clear()
+        self._stopped = None
+        text = f"engine started again (pid {event.pid})"
+        if gap.is_death:
+            text += f"; the one before (pid {pid}) had died, and for {render_duration(gap.seconds)} there was none"
+        return Line(event.at, "", text, "goes on with what is unfinished", "caution" if gap.is_death else "plain")
 
     def _tell(self, event: ev.Event) -> Line | None:
         match event:
@@ -125,19 +147,12 @@ class Narrator:
                     f" from {event.base_branch} {event.base[:10]}",
                     f"integrates into {event.integration_branch}",
                 )
-            case ev.EngineStarted():
-                self._engines += 1
-                if self._engines == 1:
-                    return None
-                for feature in self._at_work:
-                    self._failures.pop(feature, None)
-                self._at_work.clear()
-                return Line(event.at, "", f"engine started again (pid {event.pid})", "goes on with what is unfinished")
             case ev.Control() | ev.StopRequested():
+                self._stopped = event if isinstance(event, ev.StopRequested) else self._stopped
                 return _requested(event)
             case ev.RunEnded():
                 tone, text = _RUN_ENDS[event.status]
-                return Line(event.at, "", _because(text, event.why), "", tone)
+                return Line(event.at, "", _because(text, end_words(event, self._stopped)), "", tone)
             case ev.Warned():
                 return Line(event.at, event.feature, shorten(first_line(event.message), WHY_WIDTH), "", "caution")
             case ev.FeatureSkipped():
@@ -307,6 +322,8 @@ def _invocation_finished(event: ev.InvocationFinished, failures: int) -> Line:
     text = failing_words(event.why) if event.end == "transient" else _ENDS[event.end]
     if event.oom:
         text = "the system ran out of memory and ended the agent"
+    elif event.end == "interrupted" and event.why == ENGINE_GONE:
+        text = "agent ended as its engine was gone"
     elif event.end == "denied" and event.denials:
         text = f"agent was not allowed: {listed(event.denials)}"
     figures = [render_duration(event.duration_s)] if event.duration_s else []

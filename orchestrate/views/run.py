@@ -14,7 +14,7 @@ from orchestrate.core import events as ev
 from orchestrate.core.limits import Account
 from orchestrate.core.plan import Plan
 from orchestrate.views.attempts import NO_TOKENS, AttemptView, Stage, cut_back, enter, fold_attempt, lose
-from orchestrate.views.controls import Holds, Request
+from orchestrate.views.controls import Holds, Request, end_words
 from orchestrate.views.presence import Gap, Presence, is_from_elsewhere
 
 Status = Literal[
@@ -131,6 +131,8 @@ class RunView:
     status: RunStatus = "running"
     why: str = ""
     stop: str = ""
+    stopped: ev.StopRequested | None = None
+    """The last request to stop, of those that its engine was told."""
     holds: Holds = field(default_factory=Holds)
     requests: list[Request] = field(default_factory=list)
     delivered: int = 0
@@ -224,7 +226,7 @@ def fold(view: RunView, event: ev.Event) -> None:
         case ev.Control() | ev.StopRequested():
             _ask(view, event)
         case ev.RunEnded():
-            view.status, view.why, view.ended_at = event.status, event.why, event.at
+            view.status, view.why, view.ended_at = event.status, end_words(event, view.stopped), event.at
         case ev.Warned():
             view.warnings.append(event)
         case _:
@@ -261,6 +263,7 @@ def _restart(view: RunView, event: ev.EngineStarted, gap: Gap | None) -> None:
     view.settled = len(view.warnings)
     view.account = replace(view.account, refused="", unreached=0, probes=0)
     view.status, view.why, view.ended_at, view.stop, view.squeezed = "running", "", None, "", 0
+    view.stopped = None
 
 
 def _date_back(view: RunView, gap: Gap) -> None:
@@ -282,6 +285,7 @@ def _ask(view: RunView, event: Request) -> None:
     match event:
         case ev.StopRequested():
             view.stop = "cancel" if "cancel" in (event.how, view.stop) else "drain"
+            view.stopped = event
         case ev.PauseRequested() | ev.ResumeRequested():
             goes_on = isinstance(event, ev.ResumeRequested) and not (view.holds.is_emptied or view.stop)
             for fid in view.active:

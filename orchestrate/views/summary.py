@@ -11,7 +11,15 @@ from typing import Any
 from orchestrate.core import events as ev
 from orchestrate.core.names import AttemptKey, checkpoint_ref
 from orchestrate.views.attempts import AttemptView
-from orchestrate.views.controls import Request, by_words, hold_words, on_words, pause_words, request_words
+from orchestrate.views.controls import (
+    Request,
+    by_words,
+    hold_words,
+    on_words,
+    pause_words,
+    request_words,
+    stopping_words,
+)
 from orchestrate.views.figures import count_of, first_line, render_duration, render_money
 from orchestrate.views.reasons import account_words
 from orchestrate.views.report_model import NextStep
@@ -44,7 +52,9 @@ def headline(view: RunView, now: float, *, is_driven: bool) -> str:
     """
     broke_off = view.status == "running" and not is_driven
     verb = "broke off" if broke_off else _VERBS[view.status]
-    if view.status == "running" and view.holds:
+    if view.status == "running" and view.stop and not broke_off:
+        verb = "is stopping"
+    elif view.status == "running" and view.holds:
         verb = f"{'broke off' if broke_off else 'stands still'} ({hold_words(view.holds)})"
     elif view.status == "running" and (away := account_words(view.account, now)):
         verb += f" but starts nothing ({away})"
@@ -71,7 +81,7 @@ def next_steps(view: RunView, *, is_driven: bool | None, named: bool = False) ->
     commands say which run, as it is not the newest."""
     at = f" --run {view.run}" if named else ""
     if view.status == "running" and is_driven is not False:
-        return tuple(_while_it_goes_on(view, is_driven, at))
+        return tuple(_while_it_goes_on(view, is_driven, f" {view.run}" if named else "", at))
     resume = NextStep(f"orchestrate resume{f' {view.run}' if named else ''}", "go on with what is unfinished")
     if view.status == "halted":
         return (NextStep("orchestrate doctor", "see what is wrong with the agent's account"), resume)
@@ -93,13 +103,18 @@ def next_steps(view: RunView, *, is_driven: bool | None, named: bool = False) ->
     return (*failed[:1], *merge, again, *((recover,) if kept else ()))
 
 
-def _while_it_goes_on(view: RunView, is_driven: bool | None, at: str) -> Iterator[NextStep]:
+def _while_it_goes_on(view: RunView, is_driven: bool | None, which: str, at: str) -> Iterator[NextStep]:
+    """which, at: the run, as an argument and as an option; empty for the newest."""
     if is_driven is None:
-        yield NextStep("orchestrate status", "see how it goes on")
+        yield NextStep(f"orchestrate status{which}", "see how it goes on")
         return
     causes = [pause.cause for pause in view.holds.open]
+    if view.stop:
+        causes = []  # what holds it is not what it waits for
+    if view.stop == "drain":
+        yield NextStep(f"orchestrate stop{which} --now", "end the agents now; their work is kept")
     if "operator" in causes:
-        yield NextStep("orchestrate resume", "go on")
+        yield NextStep(f"orchestrate resume{which}", "go on")
     if "disk" in causes:
         yield NextStep("orchestrate cleanup --merged", "make room; the run then goes on by itself")
     busy = next((fid for fid in view.active if view.features[fid].status == "working"), "")
@@ -129,6 +144,8 @@ def kept_ref(view: RunView, attempt: AttemptView) -> str:
 def facts(view: RunView, now: float, *, is_driven: bool) -> list[tuple[str, str]]:
     """(name, words) of what a run that has not ended waits for, and of what is kept meanwhile."""
     told = []
+    if is_driven and view.stopped is not None:
+        told.append(("stop", stopping_words(view.stopped, view.stop)))
     for pause in view.holds.open:
         since = f", {render_duration(now - pause.since)} ago" if is_driven else ""
         told.append(("held", f"{pause_words(pause, whole=True)}{since}; {on_words(pause)}"))
@@ -140,6 +157,16 @@ def facts(view: RunView, now: float, *, is_driven: bool) -> list[tuple[str, str]
         names = _listed(tuple(attempt.feature for attempt in begun if attempt.path))
         told.append(("kept", f"{names}: all work and the agents' sessions, in {' and '.join(places)}"))
     return told
+
+
+def end_line(view: RunView, *, named: bool) -> str:
+    """What is said at the end of a log that nobody goes on with now: that its engine died, or how the run was left; and the
+    command that goes on. named: it says which run."""
+    way_on = f"go on with: orchestrate resume{f' {view.run}' if named else ''}"
+    if view.status == "running":
+        return f"broken off: its engine is gone; {way_on}"
+    why = f" ({first_line(view.why)})" if view.why else ""
+    return f"the run {_VERBS[view.status].partition(':')[0]}{why}; {way_on}"
 
 
 def pending_words(request: Request) -> str:

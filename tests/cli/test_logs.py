@@ -21,6 +21,7 @@ from tests.support.logs import (
     conflict,
     failed_and_skipped,
     happy_diamond,
+    interrupted,
     rework,
 )
 from tests.support.repos import frozen_environ
@@ -88,7 +89,7 @@ def test_checks_show_the_whole_output_where_it_is_kept(recording: Recording) -> 
 @pytest.mark.parametrize(
     ("arguments", "said_why"),
     [
-        (["nope"], "the run has no feature 'nope'"),
+        (["nope"], "has no feature 'nope'"),
         (["dahs"], "did you mean dash?"),
         (["dash"], "feature dash has not been started in this run"),
         (["db", "--attempt", "7"], "feature db has no attempt 7 in this run"),
@@ -110,7 +111,13 @@ def test_an_attempt_that_broke_off_says_so(recording: Recording) -> None:
     recording.transcript("db", said("half a"), b'{"type":"assi')
     answer = recording.ask("logs", "db", "-f")
     assert "half a" in answer.out
-    assert "broken off: no engine is running" in answer.err
+    assert "broken off: its engine is gone; go on with: orchestrate resume" in answer.err
+
+
+def test_of_a_run_that_was_stopped_it_is_said_by_whom(recording: Recording) -> None:
+    recording.store_scenario(interrupted())
+    answer = recording.ask("logs", "api")
+    assert answer.err.endswith("the run was interrupted (stopped by Ctrl-C); go on with: orchestrate resume\n")
 
 
 def test_following_shows_lines_as_they_come_and_ends_with_the_attempt(recording: Recording) -> None:

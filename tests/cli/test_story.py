@@ -52,7 +52,8 @@ def test_a_run_that_goes_on_says_how_to_stay_with_it(recording: Recording) -> No
     recording.store_scenario(SCENARIOS["under_way"]())
     with acquire(recording.state.engine_lock, this_process(run=RUN, command="orchestrate run", since=1.0)):
         assert f"orchestrate logs -f --run {RUN}" in recording.ask("logs").err
-    assert recording.ask("logs", "-f").err == "", "nobody is at it: there is nothing to stay for"
+    broken_off = "\nbroken off: its engine is gone; go on with: orchestrate resume\n"
+    assert recording.ask("logs", "-f").err == broken_off, "nobody is at it: there is nothing to stay for"
 
 
 def test_who_follows_hears_what_comes_later(recording: Recording) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from orchestrate.agents import salvage
 from orchestrate.core import events as ev
 from orchestrate.core.plan import Feature, build_plan
 from orchestrate.views.lines import QUIET_S, SILENT, Line, Narrator, tell_all
@@ -222,7 +223,19 @@ def test_every_kind_is_told_or_silent_on_purpose() -> None:
 
 def test_only_a_second_engine_is_news() -> None:
     assert tell_all(PLAN, [ev.EngineStarted(1.0, 7)]) == []
-    assert told(ev.EngineStarted(1.0, 7), ev.EngineStarted(2.0, 8)).text == "engine started again (pid 8)"
+    ended = ev.RunEnded(2.0, "interrupted")
+    assert told(ev.EngineStarted(1.0, 7), ended, ev.EngineStarted(9.0, 8)).text == "engine started again (pid 8)"
+
+
+def test_the_death_of_an_engine_is_told_by_the_next_one() -> None:
+    begun = ev.InvocationStarted(100.0, "api", 1, 2, 1, "edit", "s", False, 1800.0)
+    salvaged = ev.InvocationFinished(161.0, "api", 1, 1, "interrupted", "the engine was stopped", duration_s=5.0)
+    lines = tell_all(PLAN, [ev.EngineStarted(1.0, 7), begun, salvaged, ev.EngineStarted(160.0, 8)])
+    assert [line.text for line in lines[1:]] == [
+        "agent ended as its engine was gone (0:05)",
+        "engine started again (pid 8); the one before (pid 7) had died, and for 1:00 there was none",
+    ]
+    assert salvaged.why == salvage.ENGINE_GONE
 
 
 def test_progress_speaks_at_most_twice_a_minute_per_feature() -> None:

@@ -160,7 +160,7 @@ def test_conflicts_are_named() -> None:
     [
         ("limit", "db", "stands still: usage limit reached"),
         ("limit", "web", "never started: usage limit reached"),
-        ("interrupted", "web", "never started: stopped by a person"),
+        ("interrupted", "web", "never started: stopped by Ctrl-C"),
         ("under_way", "dash", ""),
     ],
 )

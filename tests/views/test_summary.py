@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from orchestrate.core import events as ev
@@ -34,6 +36,7 @@ from tests.support.logs import (
     restart,
     rework,
     standing_still,
+    under_way,
 )
 
 
@@ -162,6 +165,31 @@ def test_what_agents_at_work_have_used_is_told_apart_from_what_is_settled() -> N
 )
 def test_a_run_that_is_held_says_why(view: RunView, is_driven: bool, said: str) -> None:
     assert headline(view, START + 5000.0, is_driven=is_driven).startswith(f"run {RUN} {said} features integrated")
+
+
+@pytest.mark.parametrize(
+    ("asked", "words", "step"),
+    [
+        (
+            ("drain", "SIGINT", 0),
+            "stopped by Ctrl-C: nothing new starts, what runs is finished",
+            "orchestrate stop --now",
+        ),
+        (("drain", ANNA, 4), f"stopped by {ANNA}: nothing new starts, what runs is finished", "orchestrate stop --now"),
+        (("cancel", ANNA, 4), f"stopped by {ANNA}: the agents are being ended", "orchestrate logs api -f"),
+    ],
+)
+def test_a_run_that_is_stopping_says_so_and_by_whom(asked: tuple[Any, str, int], words: str, step: str) -> None:
+    """Also one that is paused: resuming would not help."""
+    scenario = under_way()
+    pause, stop = ev.PauseRequested(scenario.end, ANNA, 3), ev.StopRequested(scenario.end, *asked)
+    view = view_of(scenario, stop, pause)
+    assert headline(view, scenario.end, is_driven=True).startswith(f"run {RUN} is stopping: 0 of 4 features")
+    assert facts(view, scenario.end, is_driven=True)[0] == ("stop", words)
+    commands = [step.command for step in next_steps(view, is_driven=True)]
+    assert commands[0] == step and "orchestrate resume" not in commands
+    assert next_steps(view, is_driven=True, named=True)[0].command.count(RUN) == 1
+    assert "is stopping" not in headline(view, scenario.end, is_driven=False)
 
 
 def test_what_ends_a_pause_comes_first() -> None:
