@@ -50,6 +50,11 @@ class Patience:
     tick_s: float = 0.25
     progress_s: float = 1.0
 
+    @property
+    def ladder_s(self) -> float:
+        """The whole ladder, for an agent that heeds nothing but SIGKILL."""
+        return self.interrupt_s + self.sigint_s + self.sigterm_s
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -106,7 +111,7 @@ async def drive(
         output=output,
         errors=errors,
         secrets=secrets,
-        wall_s=timeout_s + p.interrupt_s + p.sigint_s + p.sigterm_s + p.backstop_s,
+        wall_s=timeout_s + p.ladder_s + p.backstop_s,
         grace_s=p.sigterm_s,
         namespaces=namespaces,
     )

@@ -17,10 +17,12 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from orchestrate import __version__, failpoint, process
+from orchestrate.agents.drive import Patience
 from orchestrate.agents.perform import AgentPerformer
 from orchestrate.core import events as ev
 from orchestrate.core.names import AttemptKey, integration_branch, parse_integration_branch, render_run_id
@@ -61,6 +63,10 @@ class Follower(Protocol):
 
     def say(self, text: str) -> None:
         """A line for the person who is there."""
+        ...
+
+    def leave(self, text: str) -> None:
+        """The last line of all, and the terminal given back: the process ends at once."""
         ...
 
 
@@ -118,6 +124,9 @@ class _MayLeave:
 
     def say(self, text: str) -> None:
         self._tell(self._follower.say, text)
+
+    def leave(self, text: str) -> None:
+        self._tell(self._follower.leave, text)
 
     def _tell(self, how: Callable[[T], None], what: T) -> None:
         if self._is_there:
@@ -216,7 +225,10 @@ class _Session:
                 state, policy, log=self._log, clock=self._clock, dispatcher=dispatcher,
                 listener=lambda stored: self._hear(stored, follower),
             )  # fmt: skip
-            with stop_on_signals(self._run, engine.tell, self._clock, follower.say, self._write_report) as signals:
+            last_words = partial(self._leave, follower)
+            with stop_on_signals(
+                self._run, engine.tell, self._clock, follower.say, last_words, Patience().ladder_s
+            ) as signals:
                 async with asyncio.TaskGroup() as beside:
                     here_since = self._clock.now()  # before anything that is found out now, so that readers can tell
                     base_of = self._memory.base_of
@@ -252,6 +264,14 @@ class _Session:
             json.dumps({name: value for name, value in order.flags.items() if value is not None}),
         )  # fmt: skip
         return (started, engine)
+
+    def _leave(self, follower: Follower) -> None:
+        """For a process that has no time to end its run."""
+        try:
+            self._write_report()
+        finally:
+            kept = "the log, all worktrees and the sessions of the agents are kept"
+            follower.leave(f"left at once: the agents are ended; {kept}, and `orchestrate resume` goes on")
 
     def _worktrees_so_far(self) -> Path | None:
         """Where the worktrees of this run lie already, whatever the settings say by now; None if there are none, or if

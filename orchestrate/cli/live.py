@@ -25,7 +25,7 @@ from orchestrate.ports import Clock, Stored
 from orchestrate.views.forecast import Forecast
 from orchestrate.views.live import FrameLine, LiveTable, footer_of, totals_of
 from orchestrate.views.rows import Tone
-from orchestrate.views.text import clean
+from orchestrate.views.text import clean, wrapped
 
 if TYPE_CHECKING:
     from orchestrate.app.running import Ran
@@ -82,7 +82,7 @@ class Screen:
             self._timer = asyncio.get_running_loop().call_later(PICTURE_EVERY_S, self._tick)
 
     def say(self, text: str, tone: Tone = "plain") -> None:
-        self._console.print(_Words(text, STYLES[tone]))
+        self._console.print(_Words(text, STYLES[tone]), crop=False)  # a path longer than a line is the terminal's to break
 
     def close(self) -> None:
         """Take the picture away. A second call does nothing."""
@@ -127,8 +127,9 @@ class _Words:
         self._text, self._style = text, style
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
-        yield Segment(self._text, self._style)
-        yield Segment.line()
+        for line in wrapped(self._text.split(" "), width=options.max_width, indent=""):
+            yield Segment(line, self._style)
+            yield Segment.line()
 
 
 class LiveProgress(Progress):
@@ -169,6 +170,10 @@ class LiveProgress(Progress):
             super().say(text)
         else:
             self._screen.say(text, "caution")
+
+    def leave(self, text: str) -> None:
+        self._close()
+        super().leave(text)
 
     def finish(self, ran: Ran) -> None:
         self._close()

@@ -69,6 +69,10 @@ class Progress:
         """A line for the person who is there."""
         self.printer.say(text)
 
+    def leave(self, text: str) -> None:
+        """The last line of all: the process ends at once."""
+        self.printer.say(text)
+
     def finish(self, ran: Ran) -> None:
         report = str(ran.report_file.with_suffix(".md"))
         show_receipt(self.printer, self.view, now=self.clock.now(), report=report)

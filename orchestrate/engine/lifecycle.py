@@ -36,11 +36,12 @@ def stop_on_signals(
     clock: Clock,
     say: Callable[[str], None],
     last_words: Callable[[], object],
+    ending_s: float,
 ) -> Iterator[Interrupts]:
     """First Ctrl-C drains, second ends the agents, third kills at once. SIGTERM and a closed terminal act as the second.
 
     Inside a running loop, in the main thread. say: a line for the person who pressed the keys. last_words: writes the
-    report, as nobody will after the third.
+    report and says how to go on, as nobody will after the third. ending_s: what the ending of an agent may take, seconds.
     """
     seen = Interrupts()
     loop = asyncio.get_running_loop()
@@ -53,7 +54,10 @@ def stop_on_signals(
             say("stopping: nothing new is started, running agents may finish; Ctrl-C again ends them now")
             tell(StopRequested(clock.now(), "drain", by))
         elif seen.count == 2:
-            say("ending the running agents; their work is kept, and `orchestrate resume` goes on with it")
+            say(
+                f"ending the running agents, up to {ending_s:.0f} s; Ctrl-C again leaves at once; their work is kept, and "
+                "`orchestrate resume` goes on with it"
+            )
             tell(StopRequested(clock.now(), "cancel", by))
         else:
             end_all(LAST_S)

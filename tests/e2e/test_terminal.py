@@ -46,3 +46,23 @@ def test_ctrl_c_at_the_keyboard_drains_and_what_is_shown_says_how_to_go_on(proje
         "right": "ready",
         "top": "waiting",
     }
+
+
+def test_the_third_ctrl_c_leaves_at_once_and_says_what_is_kept(project: Project) -> None:
+    gate = project.gate("gate")
+    deaf = [{"ignore_signals": {}}, *gate.stop]
+    project.arrange(diamond.features(), script=diamond.script(base=[deaf]))
+
+    with at_terminal(project, "run") as terminal:
+        terminal.see("Proceed? [y/N]")
+        terminal.type("y\n")
+        gate.reached()
+        terminal.type(CTRL_C)
+        terminal.see("Ctrl-C again ends them now")
+        terminal.type(CTRL_C)
+        terminal.see("Ctrl-C again leaves at once")
+        terminal.type(CTRL_C)
+        terminal.see("left at once")
+        assert terminal.ended() == 130
+
+    assert "`orchestrate resume` goes on" in terminal.screen
