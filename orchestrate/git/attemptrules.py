@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from pathlib import Path
 from typing import Literal
 
 from .changes import SealRefused, Work, seal
@@ -17,11 +16,13 @@ from .restore import (
     State,
     entry_of,
     furnish_worktree,
+    has_work,
     is_being_restored,
     is_sound,
     is_whole,
-    newest_state,
-    rebuild_entry,
+    last_of_log,
+    newest_known,
+    rebuild_if_broken,
     remake_worktree,
     set_branch,
 )
@@ -80,7 +81,7 @@ async def clear_leavings(scene: Scene, a: Standing) -> list[Finding]:
 async def rescue_from_lost_objects(scene: Scene, a: Standing) -> list[Finding]:
     """Commits of the attempt were deleted from the repository. The files are still there, and count as uncommitted work."""
     link = scene.link_of(a)
-    if not a.works or link is None or not link.path.is_dir() or is_being_restored(link) or not _has_work(link.path):
+    if not a.works or link is None or not link.path.is_dir() or is_being_restored(link) or not has_work(link.path):
         return []
     head = await _commit_at(scene, link) if is_sound(link) else ""
     if not head or await is_whole(scene.git, head, a.base):
@@ -100,17 +101,13 @@ async def _fall_back(scene: Scene, a: Standing, link: Link) -> None:
 
 
 async def rebuild_broken_entry(scene: Scene, a: Standing) -> list[Finding]:
-    path, link = scene.worktrees.path_of(a.key), scene.link_of(a)
-    if not path.is_dir() or not _has_work(path) or (link is not None and is_sound(link)):
-        return []
-    state = await _newest(scene, a)
-    await rebuild_entry(scene.worktrees, a.key, state.head if state is not None else a.base)
-    return [_of("R11", a, "git's entry for its worktree was broken or gone; it is made again, and no file was touched")]
+    words = await rebuild_if_broken(scene.worktrees, a.key, base=a.base, logged=a.head)
+    return [_of("R11", a, words)] if words else []
 
 
 async def make_worktree_again(scene: Scene, a: Standing) -> list[Finding]:
     path, link = scene.worktrees.path_of(a.key), scene.link_of(a)
-    if not a.works or (path.is_dir() and (_has_work(path) or (link is not None and is_being_restored(link)))):
+    if not a.works or (path.is_dir() and (has_work(path) or (link is not None and is_being_restored(link)))):
         return []
     state = await _newest(scene, a)
     if state is None:
@@ -225,12 +222,7 @@ async def seal_again(scene: Scene, a: Standing) -> list[Finding]:
 
 
 async def _newest(scene: Scene, a: Standing) -> State | None:
-    link = scene.link_of(a) or entry_of(scene.common, a.key)
-    last = ""
-    if link is not None:
-        last = link.head if OBJECT_ID.fullmatch(link.head) else last_of_log(link)
-    branch = scene.worktrees.branch_of(a.key)
-    return await newest_state(scene.git, a.key, branch=branch, base=a.base, last=last, logged=a.head)
+    return await newest_known(scene.worktrees, a.key, base=a.base, logged=a.head)
 
 
 async def _commit_at(scene: Scene, link: Link) -> str:
@@ -239,24 +231,6 @@ async def _commit_at(scene: Scene, link: Link) -> str:
         return link.head
     (tip,) = await tips_of(scene.git, link.head.removeprefix("ref: "))
     return tip
-
-
-def last_of_log(link: Link) -> str:
-    """The last commit that the worktree's log of HEAD names; empty where there is none.
-
-    https://git-scm.com/docs/gitrepository-layout (logs): `<old> <new> <who> <when>\\t<what>`
-    """
-    try:
-        lines = (link.admin / "logs" / "HEAD").read_bytes().splitlines()
-    except OSError:
-        return ""
-    named = (line.split(b" ", 2)[1].decode("ascii", "replace") for line in reversed(lines) if line.count(b" ") >= 2)
-    return next((commit for commit in named if OBJECT_ID.fullmatch(commit) and commit.strip("0")), "")
-
-
-def _has_work(path: Path) -> bool:
-    """Whether anything lies there beside the tie to git."""
-    return any(entry.name != ".git" for entry in path.iterdir())
 
 
 def _of(rule: str, a: Standing, words: str, then: Literal["go on", "anew"] = "go on") -> Finding:

@@ -29,7 +29,7 @@ from .pace import Beside, Pace
 from .portblocks import PortBlocks
 from .reconcile import reconcile
 from .repository import Repository
-from .restore import RunSetup
+from .restore import RunSetup, rebuild_if_broken
 from .scene import Finding, Record, Scene
 from .settings import GitSettings
 from .worktrees import Worktrees
@@ -166,6 +166,7 @@ class GitPerformer:
         key, started = effect.key, self._clock.now()
         feature = self._features[key.feature]
         try:
+            await self._mend(key, emit)
             git, link = self._worktrees.inside(self._worktrees.path_of(key))
             branch = self._worktrees.branch_of(key)
             work = Work(
@@ -246,6 +247,7 @@ class GitPerformer:
         if effect.integrated:
             return
         try:
+            await self._mend(key, emit)
             kept = await self.save(key)
         except (OrchestrateError, OSError) as problem:
             words = f"its last state could not be saved under a private ref; the worktree stays as it is: {problem}"
@@ -255,6 +257,12 @@ class GitPerformer:
             shown = ", ".join(kept.left_out[:3])
             words = f"too large to be saved under a private ref, and in its worktree alone until cleanup: {shown}"
             self._warn(key, (words,), emit)
+
+    async def _mend(self, key: AttemptKey, emit: Emit) -> None:
+        """An agent that removed git's entry for its worktree has not removed its files. Call when it works no more."""
+        if base := self._base_of(key):
+            words = await rebuild_if_broken(self._worktrees, key, base=base)
+            self._warn(key, (words,) if words else (), emit)
 
     def _branch(self, run: str) -> IntegrationBranch:
         if run not in self._branches:

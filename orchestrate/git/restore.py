@@ -99,6 +99,47 @@ def entry_of(common_dir: Path, key: AttemptKey) -> Link | None:
     return next((link for link in links(common_dir) if link.owner == str(key)), None)
 
 
+async def rebuild_if_broken(worktrees: Worktrees, key: AttemptKey, *, base: str, logged: str = "") -> str:
+    """The directory has files, and git's entry for it is broken or gone: make it again, at the newest commit that is known.
+    Returns what was done, empty when all was well. Raises GitError, OSError."""
+    path, common = worktrees.path_of(key), worktrees.repository.common_dir
+    link = find_link(common, path)
+    if not path.is_dir() or not has_work(path) or (link is not None and is_sound(link)):
+        return ""
+    state = await newest_known(worktrees, key, base=base, logged=logged)
+    await rebuild_entry(worktrees, key, state.head if state is not None else base)
+    return "git's entry for its worktree was broken or gone; it is made again, and no file was touched"
+
+
+async def newest_known(worktrees: Worktrees, key: AttemptKey, *, base: str, logged: str = "") -> State | None:
+    """newest_state, with what its entry still tells. Raises GitError."""
+    common = worktrees.repository.common_dir
+    link = find_link(common, worktrees.path_of(key)) or entry_of(common, key)
+    last = ""
+    if link is not None:
+        last = link.head if OBJECT_ID.fullmatch(link.head) else last_of_log(link)
+    branch = worktrees.branch_of(key)
+    return await newest_state(worktrees.repository.git, key, branch=branch, base=base, last=last, logged=logged)
+
+
+def last_of_log(link: Link) -> str:
+    """The last commit that the worktree's log of HEAD names; empty where there is none.
+
+    https://git-scm.com/docs/gitrepository-layout (logs): `<old> <new> <who> <when>\\t<what>`
+    """
+    try:
+        lines = (link.admin / "logs" / "HEAD").read_bytes().splitlines()
+    except OSError:
+        return ""
+    named = (line.split(b" ", 2)[1].decode("ascii", "replace") for line in reversed(lines) if line.count(b" ") >= 2)
+    return next((commit for commit in named if OBJECT_ID.fullmatch(commit) and commit.strip("0")), "")
+
+
+def has_work(path: Path) -> bool:
+    """Whether anything lies there beside the tie to git."""
+    return any(entry.name != ".git" for entry in path.iterdir())
+
+
 def put_entry_aside(repository: Repository, admin: Path) -> Path:
     """Out of git's sight, with everything in it. Returns where it lies."""
     directory = repository.common_dir / "orchestrate" / "entries"

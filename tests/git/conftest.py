@@ -63,7 +63,7 @@ class World:
             self.settings,
             self.features,
             clock=SteadyClock(),
-            base_of=self.bases.__getitem__,
+            base_of=lambda key: self.bases.get(key, ""),
             run_setup=run_setup,
             pause=pause,
         )

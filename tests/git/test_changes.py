@@ -267,6 +267,32 @@ async def test_an_unfinished_rebase_is_refused(world: World, path: Path) -> None
     assert "unfinished rebase" in (await world.seal("x")).error
 
 
+@pytest.mark.parametrize("damage", ["entry", "entry and tie", "HEAD"])
+async def test_an_agent_that_removed_gits_entry_has_not_removed_its_work(world: World, path: Path, damage: str) -> None:
+    world.repo.commit("First", {"first.py": "1\n"}, cwd=path)
+    world.repo.write({"second.py": "2\n"}, path)
+    entry = admin(world, path)
+    if damage == "HEAD":
+        (entry / "HEAD").unlink()
+    else:
+        shutil.rmtree(entry)
+    if damage == "entry and tie":
+        (path / ".git").unlink()
+    said, sealed = await world.seal_events("x")
+    assert isinstance(said, ev.Warned) and "no file was touched" in said.message
+    assert isinstance(sealed, ev.WorkSealed) and not sealed.error
+    assert (sealed.commits, sealed.changed) == (2, 2)
+    assert world.repo.files(sealed.head).keys() >= {"first.py", "second.py"}
+
+
+async def test_what_lies_in_a_worktree_without_an_entry_is_kept(world: World, path: Path) -> None:
+    world.repo.write({"half.py": "1\n"}, path)
+    shutil.rmtree(admin(world, path))
+    [said] = await world.keep("x")
+    assert isinstance(said, ev.Warned) and "no file was touched" in said.message
+    assert "half.py" in world.repo.files(world.private("x"))
+
+
 async def test_a_worktree_that_is_gone_is_said(world: World, path: Path) -> None:
     shutil.rmtree(path)
     assert "no worktree" in (await world.seal("x")).error
