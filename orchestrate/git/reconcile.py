@@ -121,7 +121,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "R11",
         "The worktree's directory is there, its entry is broken or gone",
-        "A new entry on the attempt's branch; no file is touched, what differs from the commit is uncommitted",
+        "A new entry on the attempt's branch; no file is touched, what differs from the commit is uncommitted. Also while a run is under way, before work is committed or saved",
         of_attempt=attemptrules.rebuild_broken_entry,
     ),
     Rule(
