@@ -51,7 +51,7 @@ _WORDS: dict[str, tuple[str, Tone]] = {
 @dataclass(frozen=True, slots=True)
 class Past:
     """One run in the list. wall_s: seconds in which an engine drove it. way_on: the command that goes on with it, empty
-    where nothing is left to do. worktrees, branches, saved: how many of its worktrees, its branches and its private refs
+    where nothing is left to do. live_cost_usd: what agents that have not ended say they have used, on top. worktrees, branches, saved: how many of its worktrees, its branches and its private refs
     are still there."""
 
     run: str
@@ -60,6 +60,7 @@ class Past:
     integrated: int = 0
     features: int = 0
     cost_usd: float = 0.0
+    live_cost_usd: float = 0.0
     estimated: bool = False
     wall_s: float = 0.0
     branch: str = ""
@@ -70,12 +71,11 @@ class Past:
 
     @property
     def kept(self) -> str:
-        """`5 worktrees`, `7 branches`; `recoverable` once those are gone, and only what was saved is left."""
+        """`5 worktrees`, or, once they are gone, `7 branches, recoverable`: the latter where something was saved, too."""
         if self.worktrees:
             return count_of(self.worktrees, "worktree")
-        if self.branches:
-            return count_of(self.branches, "branch", "branches")
-        return "recoverable" if self.saved else ""
+        left = [count_of(self.branches, "branch", "branches")] if self.branches else []
+        return ", ".join([*left, *(["recoverable"] if self.saved else [])])
 
 
 def history(
@@ -146,6 +146,7 @@ def _look_at(recorded: Recorded, run: str, driven: str, now: float, there: froze
         integrated=view.count("integrated"),
         features=len(view.features),
         cost_usd=view.cost_usd,
+        live_cost_usd=view.live_cost_usd,
         estimated=view.cost_estimated,
         wall_s=elapsed_s(view, now if is_driven else view.last_at),
         branch=view.integration_branch,
@@ -185,7 +186,7 @@ def _cells(past: Past) -> tuple[str, ...]:
         time.strftime("%Y-%m-%d %H:%M", time.localtime(past.started_at)),
         _WORDS[past.status][0],
         f"{past.integrated}/{past.features}",
-        render_money(past.cost_usd, estimated=past.estimated),
+        render_money(past.cost_usd + past.live_cost_usd, estimated=past.estimated),
         render_duration(past.wall_s),
         past.way_on,
         past.kept,
@@ -203,6 +204,7 @@ def _document(past: Past) -> dict[str, Any]:
         "features": past.features,
         "cost_usd": round(past.cost_usd, 6),
         "cost_estimated": past.estimated,
+        "live_cost_usd": round(past.live_cost_usd, 6),
         "elapsed_s": round(past.wall_s, 3),
         "integration_branch": past.branch,
         "goes_on_by": past.way_on,

@@ -82,7 +82,9 @@ class Screen:
             self._timer = asyncio.get_running_loop().call_later(PICTURE_EVERY_S, self._tick)
 
     def say(self, text: str, tone: Tone = "plain") -> None:
-        self._console.print(_Words(text, STYLES[tone]), crop=False)  # a path longer than a line is the terminal's to break
+        self._console.print(
+            _Words(text, STYLES[tone]), crop=False
+        )  # a path longer than a line is the terminal's to break
 
     def close(self) -> None:
         """Take the picture away. A second call does nothing."""

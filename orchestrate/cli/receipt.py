@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from orchestrate.cli.printer import Printer, Stream
 from orchestrate.cli.spans import render_toned, show_lines
 from orchestrate.views.live import LiveTable
 from orchestrate.views.rows import Tone
 from orchestrate.views.run import RunView
-from orchestrate.views.summary import facts, headline, next_steps, troubles
+from orchestrate.views.summary import facts, headline, next_steps, troubles, worktrees_at_work
 from orchestrate.views.text import clean, titled, wrapped
 
 MOST_ROWS = 60
@@ -46,7 +47,8 @@ def show_receipt(
     for warning in warnings[-MOST_WARNINGS:]:
         about = f"{warning.feature}: " if warning.feature else ""
         _show_under(out, "!", "yellow", f"{about}{clean(warning.message)}")
-    known = [*told, *facts(view, now, is_driven=is_driven)]
+    gone = {path for path in worktrees_at_work(view) if not Path(path).is_dir()}
+    known = [*told, *facts(view, now, is_driven=is_driven, gone=gone)]
     known += [("branch", f"{view.integration_branch} at {view.tip[:10]}")] if view.count("integrated") else []
     known += [("report", report)] if report else []
     known += [("next", step.command) for step in next_steps(view, is_driven=is_driven, named=named)]

@@ -17,6 +17,9 @@ def after_checks(checks: tuple[ev.CheckResult, ...]) -> str:
     parts = []
     for check in failed:
         how = "ran out of time" if check.timed_out else f"exit code {check.exit_code}"
+        if not check.tail.strip():
+            parts.append(f"Check `{check.name}` failed ({how}) and printed nothing: {check.command}")
+            continue
         parts.append(
             f"Check `{check.name}` failed ({how}).\nCommand: {check.command}\nOutput:\n{_end(check.tail, share)}"
         )

@@ -60,7 +60,8 @@ class AttemptView:
 
     head: last commit made of its work. merged: commit in the integration branch. Money in US dollars, sums over its
     invocations; live_*: what the running invocation has used so far, for display only. down_s: seconds since it began in
-    which no engine was there. saved: commit of the newest state that was saved while the agent worked.
+    which no engine was there; stood_s: others in which it was parked or paused, up to stands_since (Unix seconds), since when
+    it is so again. saved: commit of the newest state that was saved while the agent worked.
     """
 
     feature: str
@@ -93,6 +94,8 @@ class AttemptView:
     live_tokens: ev.Tokens = NO_TOKENS
     live_turns: int = 0
     down_s: float = 0.0
+    stood_s: float = 0.0
+    stands_since: float | None = None
     saves: int = 0
     saved: str = ""
     saved_at: float = 0.0
@@ -118,8 +121,26 @@ class AttemptView:
         return sums
 
     def elapsed_s(self, now: float) -> float:
-        """Seconds since it began, without those in which no engine was there."""
-        return max(0.0, (now if self.ended is None else self.ended.at) - self.started_at - self.down_s)
+        """Seconds since it began, without those in which it stood still or no engine was there."""
+        end = now if self.ended is None else self.ended.at
+        end = end if self.stands_since is None else min(end, self.stands_since)
+        return max(0.0, end - self.started_at - self.down_s - self.stood_s)
+
+    def stand(self, at: float) -> None:
+        """From now on it is parked or paused."""
+        self.stands_since = at if self.stands_since is None else self.stands_since
+
+    def stand_no_more(self, at: float) -> None:
+        if self.stands_since is not None:
+            self.stood_s += max(0.0, at - self.stands_since)
+            self.stands_since = None
+
+    def miss(self, since: float, seconds: float) -> None:
+        """From `since` (Unix seconds) on no engine was there, for so long."""
+        if self.stands_since is not None:
+            self.stood_s += max(0.0, since - self.stands_since)
+            self.stands_since = since + seconds
+        self.down_s += seconds
 
     def busy_s(self, now: float) -> float:
         """Seconds in which somebody worked on it."""

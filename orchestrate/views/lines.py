@@ -32,6 +32,8 @@ QUIET_S = 30.0
 SETUP_WIDTH = 240
 WHY_WIDTH = 160
 """Characters of a reason in one line; the report has it whole."""
+WARNING_WIDTH = 600
+"""Of a warning: it names files and commands, and half of one is of no use."""
 
 NAME_WIDTH = 40
 """Characters of a check's name: a check without a name is called by its whole command."""
@@ -154,7 +156,7 @@ class Narrator:
                 tone, text = _RUN_ENDS[event.status]
                 return Line(event.at, "", _because(text, end_words(event, self._stopped)), "", tone)
             case ev.Warned():
-                return Line(event.at, event.feature, shorten(first_line(event.message), WHY_WIDTH), "", "caution")
+                return Line(event.at, event.feature, shorten(first_line(event.message), WARNING_WIDTH), "", "caution")
             case ev.FeatureSkipped():
                 return Line(event.at, event.feature, _because("skipped", event.why), "", "caution")
             case ev.FeatureReopened():

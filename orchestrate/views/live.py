@@ -294,7 +294,9 @@ def footer_of(table: LiveTable, now: float) -> tuple[Span, ...]:
     view = table.view
     again = Span("Ctrl-C: end the agents now, their work is kept", "dim")
     if view.stop == "cancel":
-        return Span("ending the agents; their work is kept", "caution"), Span("Ctrl-C: leave at once, nothing is lost", "dim")
+        return Span("ending the agents; their work is kept", "caution"), Span(
+            "Ctrl-C: leave at once, nothing is lost", "dim"
+        )
     if view.stop:
         return Span("stopping: nothing new starts, what runs is finished", "caution"), again
     keys = Span("Ctrl-C: finish what runs, start nothing new · twice: end it now", "dim")

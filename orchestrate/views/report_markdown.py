@@ -116,7 +116,7 @@ def _standing(feature: FeatureReport) -> tuple[str, str]:
 
 def _summary(report: Report) -> Iterable[str]:
     totals, time, run = report.totals, report.time, report.run
-    are = "is" if totals.integrated == 1 else "are"
+    are = "is" if 1 in (totals.integrated, totals.features) else "are"
     sentence = f"**{totals.integrated} of {count_of(totals.features, 'feature')} {are} integrated.**"
     standings = Counter(_standing(feature)[1] for feature in report.features if not feature.success)
     others = [f"{count} {word}" for word, count in standings.items()]
@@ -170,7 +170,7 @@ def _overview(report: Report) -> Iterable[str]:
                 escape(feature.id),
                 str(feature.wave),
                 " ".join(_standing(feature)),
-                f"{feature.tries}/{feature.max_attempts}",
+                _tries(feature),
                 render_duration(feature.busy_s) if feature.attempts else "",
                 _money(feature.spent, feature.live_cost_usd) if feature.attempts else "",
                 escape(shorten(feature.reason, WHY_WIDTH)),
@@ -179,6 +179,12 @@ def _overview(report: Report) -> Iterable[str]:
         ],
         right=frozenset({1, 3, 4, 5}),
     )
+
+
+def _tries(feature: FeatureReport) -> str:
+    """`1/2`; attempts that count for nothing, or did before the feature was opened again, are told apart."""
+    others = len(feature.attempts) - feature.tries
+    return f"{feature.tries}/{feature.max_attempts}" + (f" (+{others} not counted)" if others > 0 else "")
 
 
 def _word(status: str) -> str:
@@ -296,7 +302,8 @@ def _time(report: Report) -> Iterable[str]:
     time = report.time
     yield "## Time"
     yield (
-        f"At most {count_of(time.peak, 'feature')} at once; {time.speedup:.1f} times as fast as one worker."
+        f"At most {count_of(time.peak, 'feature')} at once, with those that were merged;"
+        f" {time.speedup:.1f} times as fast as one worker{', while an engine was there' if time.down_s else ''}."
         " The chain of features that made the run as long as it was:"
     )
     yield _table(

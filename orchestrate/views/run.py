@@ -256,8 +256,8 @@ def _restart(view: RunView, event: ev.EngineStarted, gap: Gap | None) -> None:
             feature = view.features[fid]
             attempt = feature.attempts[-1]
             lose(attempt, gap.since, event.at, "the engine was stopped")
+            attempt.miss(gap.since, gap.seconds)
             attempt.unpark(event.at)
-            attempt.down_s += gap.seconds
             _settle_status(view, feature, event.at)
     view.engines.append(event)
     view.settled = len(view.warnings)
@@ -419,6 +419,9 @@ def _set_status(view: RunView, feature: FeatureView, status: Status, at: float) 
     view.counts[feature.status] -= 1
     view.counts[status] += 1
     feature.status, feature.since = status, at
+    if (attempt := feature.attempt) is not None:
+        stands = attempt.ended is None and status in ("paused", "waiting")
+        (attempt.stand if stands else attempt.stand_no_more)(at)
 
 
 # ── what it waits for ────────────────────────────────────────────────────────────────────────────────────────────

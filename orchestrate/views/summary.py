@@ -5,13 +5,14 @@ Invariant: every feature that was not integrated is accounted for, and every com
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
 from orchestrate.core import events as ev
 from orchestrate.core.names import AttemptKey, checkpoint_ref
 from orchestrate.views.attempts import AttemptView
 from orchestrate.views.controls import (
+    Pause,
     Request,
     by_words,
     hold_words,
@@ -141,22 +142,37 @@ def kept_ref(view: RunView, attempt: AttemptView) -> str:
     return checkpoint_ref(AttemptKey(view.run, attempt.feature, attempt.number))
 
 
-def facts(view: RunView, now: float, *, is_driven: bool) -> list[tuple[str, str]]:
-    """(name, words) of what a run that has not ended waits for, and of what is kept meanwhile."""
+def worktrees_at_work(view: RunView) -> tuple[str, ...]:
+    """Paths of the worktrees in which unfinished attempts stand."""
+    begun = (view.features[fid].attempts[-1] for fid in view.active)
+    return tuple(attempt.path for attempt in begun if attempt.path)
+
+
+def facts(view: RunView, now: float, *, is_driven: bool, gone: Container[str] = frozenset()) -> list[tuple[str, str]]:
+    """(name, words) of what a run that has not ended waits for, and of what is kept meanwhile. gone: of worktrees_at_work,
+    those that are not there any more."""
     told = []
     if is_driven and view.stopped is not None:
         told.append(("stop", stopping_words(view.stopped, view.stop)))
-    for pause in view.holds.open:
+    for pause in open_pauses(view):
         since = f", {render_duration(now - pause.since)} ago" if is_driven else ""
         told.append(("held", f"{pause_words(pause, whole=True)}{since}; {on_words(pause)}"))
     if is_driven:
         return told
-    begun = [view.features[fid].attempts[-1] for fid in view.active]
-    places = dict.fromkeys(attempt.path.rpartition("/")[0] for attempt in begun if attempt.path)
-    if places:
-        names = _listed(tuple(attempt.feature for attempt in begun if attempt.path))
+    begun = [attempt for fid in view.active if (attempt := view.features[fid].attempts[-1]).path]
+    there = [attempt for attempt in begun if attempt.path not in gone]
+    if there:
+        places = dict.fromkeys(attempt.path.rpartition("/")[0] for attempt in there)
+        names = _listed(tuple(attempt.feature for attempt in there))
         told.append(("kept", f"{names}: all work and the agents' sessions, in {' and '.join(places)}"))
+    if lost := [attempt.feature for attempt in begun if attempt.path in gone]:
+        told.append(("kept", f"{_listed(lost)}: what was saved of it; the worktree is gone, and resume makes it again"))
     return told
+
+
+def open_pauses(view: RunView) -> Sequence[Pause]:
+    """Those that something still waits for: of a run that is over nothing does."""
+    return () if view.status in ("done", "incomplete") else view.holds.open
 
 
 def end_line(view: RunView, *, named: bool) -> str:
@@ -200,7 +216,7 @@ def status_document(
         "paused_until": view.account.closed_until if view.account.closed_until > now else None,
         "holds": [
             {"cause": pause.cause, "by": pause.by, "since": pause.since, "now": pause.now, "why": pause.why}
-            for pause in view.holds.open
+            for pause in open_pauses(view)
         ],
         "stop": view.stop,
         "pending": [

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrate.cli.history import Past, render_table
 from orchestrate.core import events as ev
-from tests.support.logs import RUN, failed_and_skipped, happy_diamond, limit
+from tests.support.logs import RUN, SCENARIOS, failed_and_skipped, happy_diamond, limit
 from tests.support.statedir import Recording
 
 OTHER = "20261120-080000-00aa"
@@ -84,3 +84,18 @@ def test_a_narrow_terminal_does_without_columns_rather_than_breaking_figures(
     lines = render_table(past, width=width)
     assert lines[0].split() == head
     assert lines[1].startswith(f"{RUN}  ")
+
+
+def test_it_costs_what_status_says(recording: Recording) -> None:
+    """Also what an agent had used that nobody saw the end of."""
+    recording.store_scenario(SCENARIOS["under_way"]())
+    (run,) = recording.ask("history", "--json").json["runs"]
+    status = recording.ask("status", "--json").json
+    assert (run["cost_usd"], run["live_cost_usd"]) == (status["cost_usd"], status["live_cost_usd"]) == (0.25, 0.01)
+    assert "$0.26" in recording.ask("history").out and "$0.26 so far" in recording.ask("status").out
+
+
+def test_what_was_saved_is_told_beside_the_branches() -> None:
+    past = Past("20261121", "incomplete", branches=1, saved=2)
+    assert (past.kept, replace(past, saved=0).kept) == ("1 branch, recoverable", "1 branch")
+    assert (replace(past, branches=0).kept, replace(past, worktrees=2).kept) == ("recoverable", "2 worktrees")

@@ -97,6 +97,20 @@ def test_warnings_stay_above_the_picture_and_are_harmless() -> None:
     assert "owned" not in text
 
 
+def test_a_long_warning_goes_on_below_itself() -> None:
+    terminal, scenario = Terminal(moving=True), happy_diamond()
+    path = "/a-long-way" * 30
+    with live(terminal, StandingClock(START)) as progress:
+        follower = progress.follow(RUN, scenario.plan)
+        follower.on_stored(Stored(1, RUN, scenario.events[0]))
+        message = (
+            f"its worktree was gone; it is made again, with what its private ref holds of it, at {path} to the end"
+        )
+        follower.on_stored(Stored(2, RUN, ev.Warned(START, "api", message)))
+    text = words(terminal.err.getvalue())
+    assert path in text and message in " ".join(text.split())
+
+
 def test_the_past_of_a_resumed_run_draws_nothing() -> None:
     terminal, scenario = Terminal(moving=True), happy_diamond()
     with live(terminal, StandingClock(scenario.end + 1)) as progress:

@@ -21,6 +21,11 @@ def test_each_failed_check_with_its_end_and_no_other() -> None:
     )
 
 
+def test_a_check_that_printed_nothing_says_so_in_its_only_line() -> None:
+    text = feedback.after_checks((check("lint", tail=" \n"),))
+    assert text == "Check `lint` failed (exit code 1) and printed nothing: run lint"
+
+
 def test_of_long_output_the_end_is_kept() -> None:
     text = feedback.after_checks((check("unit", tail="x" * 20_000 + "the cause"),))
     assert text.endswith("the cause")

@@ -81,7 +81,7 @@ def test_reworks_are_bounded_then_a_fresh_attempt_then_failed(playbook):
         if retry:
             book << quiet(book.now + 10.0)
             book.wait(10.0) << expect(ev.AttemptStarted, "a", attempt=2)
-    book << expect(ev.RunEnded, status="incomplete", why="1 of 1 features were not integrated")
+    book << expect(ev.RunEnded, status="incomplete", why="1 of 1 feature was not integrated")
 
 
 def test_retries_wait_longer_each_time(playbook):

@@ -238,6 +238,11 @@ def test_the_death_of_an_engine_is_told_by_the_next_one() -> None:
     assert salvaged.why == salvage.ENGINE_GONE
 
 
+def test_a_warning_is_told_whole() -> None:
+    words = "its worktree was gone; made again at /" + "a-long-way/" * 20 + " with what its private ref holds"
+    assert told(ev.Warned(1.0, "api", words)).text == words
+
+
 def test_progress_speaks_at_most_twice_a_minute_per_feature() -> None:
     working = ev.InvocationStarted(0.0, "api", 1, 2, 1, "edit", "s", False, 1800.0)
     chatter = [

@@ -437,3 +437,24 @@ def test_what_is_in_no_branch_is_listed_with_what_brings_it_back() -> None:
     assert f"`orchestrate recover api@1 --run {logs.RUN} --branch recovered/api`" in text
     assert "| api | 1 | ‖ paused |" in text
     assert report_of("happy_diamond").kept == ()
+
+
+def test_numbers_and_words_agree() -> None:
+    text = render_markdown(report_of("rework"))
+    assert "**1 of 1 feature is integrated.**" in text
+    nothing = render_markdown(build_report(logs.rework().events[:3], logs.rework().plan, now=logs.START))
+    assert "**0 of 1 feature is integrated.**" in nothing
+    assert "**0 of 2 features are integrated.**" in render_markdown(report_of("cancelled"))
+
+
+def test_attempts_that_count_for_nothing_are_told_beside_the_tries() -> None:
+    table = render_markdown(report_of("postponed"))
+    row = next(line for line in table.splitlines() if line.startswith("| dash "))
+    assert row.split(" | ")[3] == "1/2 (+1 not counted)"
+
+
+def test_the_speed_is_that_of_the_time_with_an_engine() -> None:
+    with_gap, without = (render_markdown(report_of(name)) for name in ("restart", "happy_diamond"))
+    assert "times as fast as one worker, while an engine was there." in with_gap
+    assert "times as fast as one worker. The chain" in without
+    assert "with those that were merged;" in without

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -88,6 +89,29 @@ def test_a_dependent_names_what_it_needs() -> None:
 def test_time_stands_still_when_the_attempt_has_ended() -> None:
     assert row(*WORKED, FAILED, now=1000.0).elapsed_s == 50.0
     assert row(*BEGUN[:2]).elapsed_s is None
+
+
+PARKED = (
+    ev.PauseRequested(15.0, "anna", now=True),
+    ev.AttemptStopping(15.0, "api", 1, 4, "interrupted", "paused by anna"),
+    ev.InvocationFinished(16.0, "api", 1, 1, "interrupted"),
+    ev.AttemptParked(16.0, "api", 1, 5, "paused by anna"),
+)
+
+
+def test_what_is_paused_does_not_age() -> None:
+    held = (*BEGUN, PREPARED, EDIT, *PARKED)
+    assert row(*held, now=5000.0).elapsed_s == 6.0
+    on = ev.ResumeRequested(1016.0, "anna")
+    assert row(*held, on, now=1026.0).elapsed_s == 16.0
+    assert row(*held, on, replace(FAILED, at=1026.0), now=9999.0).elapsed_s == 16.0
+
+
+def test_nor_does_it_where_no_engine_is_there_either() -> None:
+    """Parked at 16, the engine left at 20 and the next one came at 1020, still paused; resumed at 1030."""
+    left = (*BEGUN, PREPARED, EDIT, *PARKED, ev.RunEnded(20.0, "interrupted"), ev.EngineStarted(1020.0, 2))
+    assert row(*left, now=1025.0).elapsed_s == 6.0
+    assert row(*left, ev.ResumeRequested(1030.0, "anna"), now=1034.0).elapsed_s == 10.0
 
 
 def test_time_without_an_engine_does_not_count() -> None:

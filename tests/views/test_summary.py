@@ -19,6 +19,7 @@ from orchestrate.views.summary import (
     result_document,
     status_document,
     troubles,
+    worktrees_at_work,
 )
 from tests.support.logs import (
     ANNA,
@@ -213,6 +214,24 @@ def test_a_run_that_is_to_go_on_says_what_is_kept_and_where() -> None:
     assert told["held"] == f"paused by {ANNA}; orchestrate resume goes on"
     assert "kept" not in dict(facts(view_of(standing_still()), START + 5000.0, is_driven=True))
     assert facts(view_of(happy_diamond()), START, is_driven=False) == []
+
+
+def test_of_a_worktree_that_is_gone_it_is_said() -> None:
+    view = view_of(standing_still())
+    (path,) = worktrees_at_work(view)
+    assert [words for name, words in facts(view, START, is_driven=False, gone={path}) if name == "kept"] == [
+        "api: what was saved of it; the worktree is gone, and resume makes it again"
+    ]
+
+
+def test_what_held_a_run_that_is_over_is_told_no_more() -> None:
+    scenario = happy_diamond()
+    pause = ev.PauseRequested(scenario.end, ANNA, 1)
+    over = build_view(scenario.plan, [*scenario.events[:-1], pause, scenario.events[-1]])
+    assert (over.status, facts(over, scenario.end, is_driven=False)) == ("done", [])
+    assert status_document(over, scenario.end, engine=None)["holds"] == []
+    stopped = view_of(limit(), ev.PauseRequested(START, ANNA, 1))
+    assert facts(stopped, START, is_driven=False)[0][0] == "held", "resuming goes on with it, and ends the pause"
 
 
 def test_work_that_is_in_no_branch_is_kept_under_its_ref() -> None:

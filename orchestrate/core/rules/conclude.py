@@ -19,7 +19,8 @@ def conclude_run(s: RunState, p: Policy, now: float) -> Decided:
         failed = sum(f.ended != "integrated" for f in s.features.values())
         if not failed:
             return Decided(ev.RunEnded(now, "done"))
-        return Decided(ev.RunEnded(now, "incomplete", f"{failed} of {len(s.features)} features were not integrated"))
+        what = "features were" if len(s.features) > 1 else "feature was"
+        return Decided(ev.RunEnded(now, "incomplete", f"{failed} of {len(s.features)} {what} not integrated"))
     if s.stop:
         return Decided(ev.RunEnded(now, "interrupted", "stopped by a person"))
     match admission(s, p, None, now):
