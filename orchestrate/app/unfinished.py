@@ -6,13 +6,15 @@ Invariant: reads only; works while an engine writes.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrate.core import events as ev
+from orchestrate.core.plan import Feature, Plan
 from orchestrate.errors import OrchestrateError
 from orchestrate.git.repository import open_repository
+from orchestrate.spec.frozen import parse_plan
 from orchestrate.store.artifacts import StateDir
 from orchestrate.store.log import SqliteEventLog
 from orchestrate.views.report import moment
@@ -21,7 +23,7 @@ from orchestrate.views.report import moment
 @dataclass(frozen=True, slots=True)
 class Unfinished:
     """A run that can be gone on with. inputs: digest of what it was made of. config: path of its feature list, flags: the
-    settings given when it was started; what these limit must hold for every engine of the run."""
+    settings given when it was started; what these limit must hold for every engine of the run. base: commit id."""
 
     run: str
     inputs: str
@@ -30,6 +32,7 @@ class Unfinished:
     plan: str
     config: str
     flags: Mapping[str, object]
+    base: str
 
 
 def last_run(state: StateDir) -> Unfinished | None:
@@ -99,7 +102,28 @@ def _begun(log: SqliteEventLog, run: str, last: ev.Event | None) -> Unfinished |
     begun = first.event
     flags = json.loads(begun.flags) if begun.flags else {}
     end = last if isinstance(last, ev.RunEnded) else None
-    return Unfinished(run, begun.inputs, begun.at, end, begun.plan, begun.config, flags)
+    return Unfinished(run, begun.inputs, begun.at, end, begun.plan, begun.config, flags, begun.base)
+
+
+def changes_since(begun: Unfinished, plan: Plan) -> str:
+    """What has changed in what the run was made of, in words. plan: that of today; begun.inputs differs from its digest."""
+    then, now = parse_plan(begun.plan).features, plan.features
+    told = (
+        ("differs", "differ", [fid for fid in then if fid in now and not _is_same(then[fid], now[fid])]),
+        ("is new", "are new", [fid for fid in now if fid not in then]),
+        ("is gone", "are gone", [fid for fid in then if fid not in now]),
+    )
+    parts = [f"{_some(fids)} {one if len(fids) == 1 else many}" for one, many, fids in told if fids]
+    return ", ".join(parts) or "the settings, the context or what was selected differ"
+
+
+def _is_same(then: Feature, now: Feature) -> bool:
+    """But for the estimate, which learns from every run."""
+    return replace(then, estimate=now.estimate) == now
+
+
+def _some(fids: Sequence[str], most: int = 4) -> str:
+    return ", ".join(fids[:most]) + (f" and {len(fids) - most} more" if len(fids) > most else "")
 
 
 def newest_result(directory: Path, environ: Mapping[str, str]) -> tuple[str, Path]:

@@ -17,6 +17,7 @@ from orchestrate.errors import ExitCode, OrchestrateError
 
 if TYPE_CHECKING:
     from orchestrate.spec.load import Loaded
+    from orchestrate.spec.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,25 @@ class Session:
         given = {name: value for name, value in (flags or {}).items() if value is not None}
         return load_project(start=self.start, config=config, environ=self.environ, flags=given)
 
+    def settings_at_hand(self) -> Settings:
+        """The settings for a command that brings work back or clears it away, which a mistake in a file must not keep from
+        it: then those that nobody gave."""
+        from orchestrate.spec.load import load_settings
+        from orchestrate.spec.settings import Settings
+
+        try:
+            return load_settings(start=self.start, environ=self.environ, flags={})[0]
+        except OrchestrateError as mistake:
+            self.printer.warn(f"the settings are left out: {mistake.message}", hint="see them all: orchestrate plan")
+            return Settings()
+
     def confirm(self, question: str, *, flag: str) -> bool:
         """Ask a person. Without one: OrchestrateError that names the flag which answers (exit code 2)."""
         if not self.can_ask:
-            raise OrchestrateError(f"{question} cannot be asked here: there is no terminal", hint=f"answer with {flag}")
+            raise OrchestrateError(
+                f"a person has to answer this, and there is no terminal to ask at: {question}",
+                hint=f"answer with {flag}",
+            )
         stream = self.printer.err
         stream.file.write(f"{question} [y/N] ")
         stream.file.flush()

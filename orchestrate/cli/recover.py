@@ -24,7 +24,6 @@ from orchestrate.cli.recorded import match_run, open_recorded
 from orchestrate.errors import OrchestrateError
 from orchestrate.git.recover import bring_into_branch, bring_into_worktree, tree_of
 from orchestrate.git.repository import Repository, open_repository
-from orchestrate.spec.load import load_settings
 from orchestrate.views.figures import count_of
 from orchestrate.views.text import clean, columns, display_width
 
@@ -69,7 +68,7 @@ def recover(
         raise OrchestrateError("which feature is meant?", hint="see what there is: orchestrate recover")
     if as_json and show:
         raise OrchestrateError("--show prints a patch, not JSON", hint="leave one of them out")
-    settings, _ = load_settings(start=session.start, environ=session.environ, flags={})
+    settings = session.settings_at_hand()
     repository = open_repository(session.start, environ=session.environ, branch_prefix=settings.branch_prefix)
     with open_recorded(session.start, session.environ) as recorded:
         entries = list_entries(repository, recorded.log, branch_prefix=settings.branch_prefix)
@@ -139,6 +138,7 @@ def _list(printer: Printer, entries: Sequence[Entry], *, everything: bool, as_js
 def table_of(shown: Sequence[Entry], width: int | None) -> list[str]:
     """Head and rows. width: of the terminal. Where they do not fit, the columns go first that can be missed: a run's id begins with its day."""
     rows = [HEAD, *(_cells(entry) for entry in shown)]
+    lines: list[str] = []
     for left_out in ((), ("when",), ("when", "in")):
         kept = [i for i, name in enumerate(HEAD) if name not in left_out]
         lines = columns([[row[i] for i in kept] for row in rows])

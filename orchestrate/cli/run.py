@@ -56,6 +56,7 @@ def run(
       orchestrate run --select +api -j 4 --max-cost 20
       orchestrate run --resume
     """
+    from orchestrate.engine.lock import owner, refusal
     from orchestrate.store.artifacts import StateDir
 
     if resume and new:
@@ -86,6 +87,9 @@ def run(
             resume = not yes  # else nobody was asked, and a pause stays what it is
             state, list_ = StateDir(planned.repository.common_dir), planned.loaded.config_path
             planned, order = build_resumed(session, state, unfinished, list_, flags, unpause=resume)
+    driver = owner(StateDir(planned.repository.common_dir).engine_lock)
+    if driver is not None and driver.run and not dry_run:  # before anything is said of what will be done
+        raise refusal(driver)
     for doubt in ready_warnings(order):
         session.printer.warn(doubt)
     if unfinished is None:
@@ -141,7 +145,7 @@ def _order(
 ) -> tuple[Order, Unfinished | None]:
     """Start anew, or go on with the run that is returned. Raises OrchestrateError where the user must say which."""
     from orchestrate.app.order import Order
-    from orchestrate.app.unfinished import last_run
+    from orchestrate.app.unfinished import changes_since, last_run
     from orchestrate.engine.lock import owner
     from orchestrate.store.artifacts import StateDir
 
@@ -151,7 +155,8 @@ def _order(
     unfinished = last_run(state)
     goes_on = unfinished is not None and yes and not new and unfinished.inputs == inputs
     if unfinished is not None and not goes_on and not new:
-        goes_on = _is_gone_on_with(session, unfinished, driver, moved=unfinished.inputs != inputs, yes=yes)
+        changed = changes_since(unfinished, planned.plan) if unfinished.inputs != inputs else ""
+        goes_on = _is_gone_on_with(session, unfinished, driver, changed, yes=yes)
     order = Order(
         loaded=planned.loaded,
         repository=planned.repository,
@@ -164,18 +169,21 @@ def _order(
     return order, unfinished if goes_on else None
 
 
-def _is_gone_on_with(session: Session, unfinished: Unfinished, driver: Owner | None, *, moved: bool, yes: bool) -> bool:
-    """Ask whether to go on with the unfinished run or to start another; without a person there, refuse."""
+def _is_gone_on_with(
+    session: Session, unfinished: Unfinished, driver: Owner | None, changed: str, *, yes: bool
+) -> bool:
+    """Ask whether to go on with the unfinished run or to start another; without a person there, refuse. changed: what has
+    changed in its inputs since, in words."""
     from orchestrate.engine.lock import refusal
 
     if driver is not None:
         raise refusal(driver)
     since = time.strftime("%Y-%m-%d %H:%M", time.localtime(unfinished.started))
-    what = f"run {unfinished.run} of {since} is unfinished{', and its inputs have changed since' if moved else ''}"
+    what = f"run {unfinished.run} of {since} is unfinished{f', and its inputs have changed since: {changed}' if changed else ''}"
     if yes or not session.can_ask:
         raise OrchestrateError(
             what,
-            hint="go on with it: orchestrate run --resume   or start another beside it: orchestrate run --new",
+            hint="go on with it as it was planned: orchestrate resume   or start another beside it: orchestrate run --new",
         )
     asked = {"r": "resume it as it was planned", "n": "start a new one beside it", "q": "quit"}
     answer = session.choose(what, asked)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrate.engine.lock import acquire, this_process
+from orchestrate.store.artifacts import StateDir
 from tests.support.repos import Repo
 
 from .conftest import Cli
@@ -54,6 +56,30 @@ def test_a_run_goes_on_where_its_repository_was_moved_to(cli: Cli, repo: Repo) -
     assert code == 2 and "is unfinished" in err and "inputs have changed" not in err
     assert run(cli, moved, "--resume", "--max-cost", "1")[0] == 0
     assert cli("report", "--json", at=moved.path).json["run"]["status"] == "done"
+
+
+def test_it_is_said_what_has_changed_since_a_run_was_planned(cli: Cli, repo: Repo) -> None:
+    assert run(cli, repo, "-c", "config/my.json", "--yes", "--max-cost", "0.05")[0] == 3
+    features = repo.path / "config/my.json"
+    listed = json.loads(features.read_text())
+    first, *_, last = listed["features"]
+    first["prompt"] = "Do something else."
+    last["id"] = "another"
+    features.write_text(json.dumps(listed))
+    code, err = run(cli, repo, "-c", "config/my.json", "--no-input")
+    assert code == 2 and f"changed since: {first['id']} differs, another is new, three is gone" in err
+    assert "as it was planned: orchestrate resume " in err
+
+
+@pytest.mark.parametrize("how", [("--yes",), ("--resume",), ("--new", "--yes")])
+def test_while_a_run_is_driven_nothing_is_said_to_begin(cli: Cli, repo: Repo, how: tuple[str, ...]) -> None:
+    assert run(cli, repo, "-c", "config/my.json", "--yes", "--max-cost", "0.05")[0] == 3
+    newest = cli("history", "--json", at=repo.path).json["runs"][0]["run"]
+    lock = StateDir(repo.path / ".git").engine_lock
+    config = () if how == ("--resume",) else ("-c", "config/my.json")
+    with acquire(lock, this_process(run=newest, command="orchestrate run", since=1.0)):
+        code, err = run(cli, repo, *config, *how)
+    assert code == 2 and err.startswith(f"error: run {newest} is being driven by pid"), err
 
 
 def test_a_list_of_another_repository_is_not_gone_on_with(cli: Cli, repo: Repo, shop: Repo) -> None:
