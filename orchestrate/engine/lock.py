@@ -1,7 +1,8 @@
 """One engine a repository: a lock that the kernel holds for a living process, and a note of who that is.
 
 Invariant: the lock is the kernel's (flock), never the note's; it ends with its process, however that dies, so it cannot
-be stale. The file is never unlinked: a second file of the same name would be a second lock.
+be stale. The file is never unlinked: a second file of the same name would be a second lock. As others may do that, the
+common git directory itself is locked first: it cannot be replaced without the repository.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import os
 import shlex
 import socket
+import stat
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -51,7 +53,7 @@ class Owner:
 
     def __str__(self) -> str:
         if not self.pid:
-            return "another engine"
+            return "an engine whose lock file was removed" if self is UNNAMED else "another engine"
         terminal = f" at {self.terminal}" if self.terminal else ""
         return f"pid {self.pid} on {self.host}{terminal} since {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(self.since))}"
 
@@ -73,8 +75,9 @@ def terminal() -> str:
 class Held:
     """The lock, until release() or the end of the process. A child process does not inherit it (O_CLOEXEC)."""
 
-    def __init__(self, fd: int, path: Path) -> None:
-        self._fd = fd
+    def __init__(self, fd: int, path: Path, repository: int = -1) -> None:
+        """repository: descriptor of the common git directory, locked; -1 where directories cannot be."""
+        self._fd, self._repository = fd, repository
         self.path = path
 
     def note(self, owner: Owner) -> None:
@@ -92,6 +95,8 @@ class Held:
         os.ftruncate(fd, 0)
         fcntl.flock(fd, fcntl.LOCK_UN)
         os.close(fd)
+        if self._repository >= 0:
+            os.close(self._repository)  # nobody has inherited it: that gives the lock back
 
     def __enter__(self) -> Self:
         return self
@@ -110,30 +115,37 @@ def acquire(
     Raises OrchestrateError when another engine has it, when the file system cannot lock, or when it may lock for this
     host alone and an engine of another one has not said that it has ended.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     for attempt in range(ATTEMPTS):
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_still_there(fd, path):
-                failpoint.reach("lock.taken")
-                _refuse_other_host(fd, path, owner, kind_of)
-                held = Held(fd, path)
-                held.note(owner)
-                return held
-        except BlockingIOError:
-            if attempt:
-                time.sleep(PAUSE_S)
-        except OSError as error:
-            os.close(fd)
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise _unlockable(path, error) from error
-        except OrchestrateError:
-            os.close(fd)
+        with contextlib.ExitStack() as opened:
+            try:
+                repository = _lock_repository(path, fcntl.LOCK_EX, flock)
+                opened.callback(_close, repository)
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                fd = _open(path, os.O_RDWR | os.O_CREAT)
+                opened.callback(_close, fd)
+                _lock_file(fd, path, flock)
+                if _is_still_there(fd, path):
+                    failpoint.reach("lock.taken")
+                    _refuse_other_host(fd, path, owner, kind_of)
+                    held = Held(fd, path, repository)
+                    held.note(owner)
+                    opened.pop_all()
+                    return held
+            except BlockingIOError:
+                if attempt:
+                    time.sleep(PAUSE_S)
+    raise refusal(_holder(path))
+
+
+def _lock_file(fd: int, path: Path, flock: Flock) -> None:
+    try:
+        flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
-        os.close(fd)
-    raise refusal(_read(path))
+        raise _unlockable(path, error) from error
 
 
 def owner(path: Path, *, flock: Flock = fcntl.flock) -> Owner | None:
@@ -141,10 +153,25 @@ def owner(path: Path, *, flock: Flock = fcntl.flock) -> Owner | None:
 
     Where the file system cannot lock, nobody can drive it either.
     """
+    for attempt in range(ATTEMPTS):
+        if _is_held(path, flock):
+            return _holder(path)
+        try:
+            _close(_lock_repository(path, fcntl.LOCK_SH, flock))
+        except BlockingIOError:  # its file is locked a moment later, and given back a moment before
+            if attempt:
+                time.sleep(PAUSE_S)
+        else:
+            return None
+    return _holder(path)
+
+
+def _is_held(path: Path, flock: Flock) -> bool:
+    """Whether somebody has the file locked."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = _open(path, os.O_RDONLY)
     except FileNotFoundError:
-        return None
+        return False
     except (PermissionError, NotADirectoryError) as error:
         raise OrchestrateError(
             f"the state of runs cannot be looked at: {path}: {error.strerror}",
@@ -153,13 +180,59 @@ def owner(path: Path, *, flock: Flock = fcntl.flock) -> Owner | None:
     try:
         flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _read(path)
+        return True
     except OSError as error:
         if error.errno not in _UNSUPPORTED:
             raise
     finally:
         os.close(fd)
-    return None
+    return False
+
+
+def _lock_repository(path: Path, how: int, flock: Flock) -> int:
+    """Lock the directory that holds the state directory; its descriptor, -1 where it cannot be locked, as on NFS: then
+    there is the file alone. Raises BlockingIOError when another holds it."""
+    try:
+        fd = os.open(path.parent.parent, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
+    except OSError:
+        return -1
+    try:
+        flock(fd, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise
+    except OSError:
+        os.close(fd)
+        return -1
+    return fd
+
+
+def _close(fd: int) -> None:
+    if fd >= 0:
+        os.close(fd)
+
+
+def _open(path: Path, how: int) -> int:
+    """Open the lock's file, whatever lies there by that name: opening a FIFO would wait for ever. Raises OrchestrateError
+    for anything but a regular file."""
+    try:
+        fd = os.open(path, how | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO) and not stat.S_ISREG(path.lstat().st_mode):
+            raise _no_file(path) from error
+        raise
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise _no_file(path)
+    return fd
+
+
+def _no_file(path: Path) -> OrchestrateError:
+    place = shlex.quote(str(path))
+    return OrchestrateError(
+        f"{path} is no regular file, so it cannot be the lock of engines",
+        hint=f"see what it is: ls -ld {place}   and move it out of the way: mv {place} {shlex.quote(f'{path}.foreign')}",
+    )
 
 
 def _is_still_there(fd: int, path: Path) -> bool:
@@ -173,12 +246,24 @@ def _is_still_there(fd: int, path: Path) -> bool:
 
 _NOBODY = Owner(0, "", "", "", "", "", 0.0)
 
+UNNAMED = Owner(0, "", "", "", "", "", 0.0)
+"""An engine that holds the repository, but whose lock file somebody has removed, and the note with it."""
+
+
+def _holder(path: Path) -> Owner:
+    """Who holds the lock that was found to be held."""
+    return _read(path) if path.exists() else UNNAMED
+
 
 def _read(path: Path) -> Owner:
     """The note; a blank owner where it cannot be read (not yet written, or damaged: the lock holds all the same)."""
     try:
-        return _parse(path.read_bytes())
-    except OSError:
+        fd = _open(path, os.O_RDONLY)
+        try:
+            return _parse(os.pread(fd, NOTE_LIMIT, 0))
+        finally:
+            os.close(fd)
+    except (OSError, OrchestrateError):
         return _NOBODY
 
 
@@ -194,6 +279,11 @@ def _parse(text: bytes) -> Owner:
 
 def refusal(other: Owner) -> OrchestrateError:
     """What is said to who comes second."""
+    if other is UNNAMED:
+        return OrchestrateError(
+            "an engine is at work here; its lock file was removed",
+            hint='end it: orchestrate stop   or find it, and end it: fuser -v "$(git rev-parse --git-common-dir)"',
+        )
     what = f"run {other.run} is being driven by" if other.run else "this repository is in use:"
     if not other.run and other.command:
         what = f"`{other.command}` is at work on this repository:"

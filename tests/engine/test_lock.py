@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import shutil
 import signal
+import stat
 import subprocess
 import sys
 import textwrap
@@ -14,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from orchestrate.engine.lock import Held, Owner, acquire, is_here, owner, this_process
+from orchestrate.engine.lock import UNNAMED, Held, Owner, acquire, is_here, owner, refusal, this_process
 from orchestrate.errors import OrchestrateError
 from orchestrate.process import start_time
 
@@ -163,6 +166,8 @@ def test_a_file_that_was_unlinked_meanwhile_is_not_the_lock(path: Path) -> None:
     locked: list[int] = []
 
     def flock(fd: int, how: int) -> None:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return
         if not locked:
             path.unlink()
         locked.append(os.fstat(fd).st_ino)
@@ -171,6 +176,71 @@ def test_a_file_that_was_unlinked_meanwhile_is_not_the_lock(path: Path) -> None:
         assert len(locked) == 2
         assert path.stat().st_nlink == 1
         assert os.fstat(held._fd).st_ino == path.stat().st_ino
+
+
+@pytest.mark.parametrize("what", ["the file", "the state directory"])
+def test_an_engine_whose_lock_was_removed_is_still_the_only_one(path: Path, what: str) -> None:
+    engine = start_engine(path)
+    if what == "the file":
+        path.unlink()
+    else:
+        shutil.rmtree(path.parent)
+    words = r"^an engine is at work here; its lock file was removed$"
+    with pytest.raises(OrchestrateError, match=words):
+        acquire(path, me())
+    driver = owner(path)
+    assert driver is UNNAMED
+    with pytest.raises(OrchestrateError, match=words):
+        raise refusal(driver)
+    assert not path.exists(), "another file of that name would hide that this one is gone"
+    kill(engine)
+    assert owner(path) is None
+    acquire(path, me()).release()
+
+
+def test_another_file_by_the_name_of_the_lock_frees_nothing(path: Path) -> None:
+    with acquire(path, me()):
+        path.unlink()
+        path.touch()
+        with pytest.raises(OrchestrateError, match="this repository is in use: another engine"):
+            acquire(path, me())
+        assert owner(path) is not None
+
+
+def test_where_directories_cannot_be_locked_the_file_alone_does(path: Path) -> None:
+    def flock(fd: int, how: int) -> None:
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            raise OSError(errno.EBADF, "Bad file descriptor")  # NFS: a lock to write asks for a file open to write
+        fcntl.flock(fd, how)
+
+    with acquire(path, me(), flock=flock):
+        assert owner(path, flock=flock) == me()
+        with pytest.raises(OrchestrateError, match="is being driven by"):
+            acquire(path, me(), flock=flock)
+    assert owner(path, flock=flock) is None
+
+
+def make_foreign(kind: str, path: Path) -> None:
+    path.parent.mkdir()
+    match kind:
+        case "fifo":
+            os.mkfifo(path)
+        case "directory":
+            path.mkdir()
+        case "dangling symlink":
+            path.symlink_to("nowhere")
+        case "symlink loop":
+            path.symlink_to(path.name)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "directory", "dangling symlink", "symlink loop"])
+def test_what_is_no_file_is_refused_as_the_lock(path: Path, kind: str) -> None:
+    make_foreign(kind, path)
+    for look in (lambda: acquire(path, me()), lambda: owner(path)):
+        with pytest.raises(OrchestrateError, match=r"engine\.lock is no regular file") as refused:
+            look()
+        assert refused.value.code == 2
+    assert not [f for f in psutil.Process().open_files() if f.path.startswith(str(path.parent))]
 
 
 def test_a_reader_that_looks_at_the_wrong_moment_does_not_turn_an_engine_away(path: Path) -> None:
@@ -183,7 +253,7 @@ def test_a_reader_that_looks_at_the_wrong_moment_does_not_turn_an_engine_away(pa
             raise BlockingIOError(errno.EWOULDBLOCK, "held")
 
     acquire(path, me(), flock=flock).release()
-    assert calls == 3
+    assert calls == 4, "refused twice, then the repository and the file"
 
 
 def unsupported(fd: int, how: int) -> None:
