@@ -84,21 +84,32 @@ class Planned:
         )
 
 
-def make_plan(loaded: Loaded, *, environ: Mapping[str, str], wishes: Wishes | None = None) -> Planned:
-    """Raises OrchestrateError: no repository, no base, a cycle, a selection that means nothing or lacks what it needs."""
+def make_plan(loaded: Loaded, *, environ: Mapping[str, str], wishes: Wishes | None = None, base: str = "") -> Planned:
+    """base: the commit that counts where the base branch is gone; empty: then there is no plan.
+
+    Raises OrchestrateError: no repository, no base, a cycle, a selection that means nothing or lacks what it needs."""
     settings = loaded.settings
     repository = open_repository(loaded.root, environ=environ, branch_prefix=settings.branch_prefix)
-    base = resolve_base(repository, settings.base_branch)
+    start = _resolve_base(repository, settings.base_branch, base)
     plan = build_plan(loaded.features, start_on=settings.start_on, schedule=settings.schedule)
     selection = Selection(wishes.select, wishes.exclude) if wishes else Selection()
     if wishes and wishes.failed:
         selection = replace(selection, failed=last_failed(repository))
     if not selection.is_everything:
         chosen = selected(plan, selection)
-        done = integrated_in(repository, base.commit) if unmet_needs(plan, chosen) else frozenset()
+        done = integrated_in(repository, start.commit) if unmet_needs(plan, chosen) else frozenset()
         _refuse_to_forget(repository, unmet_needs(plan, chosen), done)
         plan = build_plan(narrowed(plan, chosen, done=done), start_on=plan.start_on, schedule=plan.schedule)
-    return Planned(loaded, repository, base, plan, selection, _notices(loaded, repository, base, plan))
+    return Planned(loaded, repository, start, plan, selection, _notices(loaded, repository, start, plan))
+
+
+def _resolve_base(repository: Repository, name: str, otherwise: str) -> Base:
+    try:
+        return resolve_base(repository, name)
+    except OrchestrateError:
+        if not otherwise:
+            raise
+        return Base(otherwise, "commit", otherwise)
 
 
 def _notices(loaded: Loaded, repository: Repository, base: Base, plan: Plan) -> tuple[str, ...]:

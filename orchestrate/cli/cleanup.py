@@ -22,7 +22,6 @@ from orchestrate.engine.lock import Held, acquire, this_process
 from orchestrate.errors import ExitCode, OrchestrateError
 from orchestrate.git.cleanup import Item, Mode, Removal, remove, survey
 from orchestrate.git.repository import Repository, default_branch, open_repository, resolve_base
-from orchestrate.spec.load import load_settings
 from orchestrate.store.artifacts import StateDir
 from orchestrate.views.figures import count_of, render_size
 from orchestrate.views.text import clean, columns, display_width, titled
@@ -57,7 +56,7 @@ def cleanup(
         raise OrchestrateError("--merged and --all contradict each other", hint="leave one of them out")
     if as_json and not (dry_run or yes):
         raise OrchestrateError("cleanup --json does not ask", hint="answer with --yes, or look first with --dry-run")
-    settings, _ = load_settings(start=session.start, environ=session.environ, flags={})
+    settings = session.settings_at_hand()
     prefix = settings.branch_prefix
     repository = open_repository(session.start, environ=session.environ, branch_prefix=prefix)
     with open_recorded(session.start, session.environ) as recorded, contextlib.ExitStack() as held:

@@ -98,7 +98,8 @@ def build_resumed(
 
     flags = {name: value for name, value in begun.flags.items() if name != "base_branch"}
     flags |= {name: value for name, value in given.items() if value is not None}
-    planned = _planned(session, state, config or (Path(begun.config) if begun.config else None), flags)
+    config = config or (Path(begun.config) if begun.config else None)
+    planned = _planned(session, state, config, flags, begun.base)
     order = Order(
         loaded=planned.loaded,
         repository=planned.repository,
@@ -114,16 +115,16 @@ def build_resumed(
     return planned, order
 
 
-def _planned(session: Session, state: StateDir, config: Path | None, flags: dict[str, object]) -> Planned:
-    """What the feature list says today. A list that is not where it was, or speaks of another repository, was moved or
+def _planned(session: Session, state: StateDir, config: Path | None, flags: dict[str, object], base: str) -> Planned:
+    """What the feature list says today. base: commit that the run began from, as its branch may be gone. A list that is not where it was, or speaks of another repository, was moved or
     copied together with this one: then the one in this repository is meant."""
     if config is not None and not session.path(config).exists():
         config = next(_moved(state.common_git_dir.resolve().parent, config), config)
-    planned = load_plan(session, config, select=None, exclude=None, failed=False, flags=flags)
+    planned = load_plan(session, config, select=None, exclude=None, failed=False, flags=flags, base=base)
     if config is not None and not _is_of(planned, state):
         there = next(_moved(state.common_git_dir.resolve().parent, config), None)
         if there is not None:
-            planned = load_plan(session, there, select=None, exclude=None, failed=False, flags=flags)
+            planned = load_plan(session, there, select=None, exclude=None, failed=False, flags=flags, base=base)
     if not _is_of(planned, state):
         raise OrchestrateError(
             f"{planned.loaded.config_path} is about another repository, {planned.repository.toplevel}",

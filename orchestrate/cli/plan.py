@@ -68,13 +68,14 @@ def load_plan(
     exclude: list[str] | None,
     failed: bool,
     flags: dict[str, object],
+    base: str = "",
 ) -> Planned:
-    """The plan that this command line means. Raises OrchestrateError for everything that is wrong with the input."""
+    """The plan that this command line means. base: see make_plan. Raises OrchestrateError for everything that is wrong with the input."""
     from orchestrate.app.planning import Wishes, make_plan
 
     loaded = session.load(config, flags)
     wishes = Wishes(tuple(select or ()), tuple(exclude or ()), failed)
-    return make_plan(loaded, environ=session.environ, wishes=wishes)
+    return make_plan(loaded, environ=session.environ, wishes=wishes, base=base)
 
 
 def planning_flags(

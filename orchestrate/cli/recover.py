@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import shlex
 import time
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from orchestrate.cli.context import Session
 from orchestrate.cli.diff import write_patch
 from orchestrate.cli.options import RUN_HELP, JsonOption
 from orchestrate.cli.printer import Printer
-from orchestrate.cli.recorded import match_run, open_recorded
+from orchestrate.cli.recorded import match_run, open_recorded, parse_attempt
 from orchestrate.errors import OrchestrateError
 from orchestrate.git.recover import bring_into_branch, bring_into_worktree, tree_of
 from orchestrate.git.repository import Repository, open_repository
@@ -79,7 +78,7 @@ def recover(
     if feature is None:
         _list(session.printer, entries, everything=everything, as_json=as_json)
         return
-    name, number = _parse(feature)
+    name, number = parse_attempt(feature)
     entry = pick(entries, name, number, run or "")
     if not (branch or worktree or show):
         raise OrchestrateError(
@@ -90,16 +89,6 @@ def recover(
         _show(session, repository, entry)
     if branch or worktree:
         _bring(session, repository, entry, branch or "", worktree, as_json=as_json)
-
-
-def _parse(given: str) -> tuple[str, int | None]:
-    """`api@2` → the feature and the attempt."""
-    name, at, number = given.rpartition("@")
-    if not at:
-        return given, None
-    if not re.fullmatch(r"[1-9][0-9]{0,5}", number):
-        raise OrchestrateError(f"'{clean(given)}' names no attempt", hint=f"such as: {clean(name) or 'api'}@1")
-    return name, int(number)
 
 
 def _of_run(entries: Sequence[Entry], run: str) -> tuple[Entry, ...]:

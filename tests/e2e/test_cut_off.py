@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from tests.e2e import diamond
-from tests.e2e.project import RUN, Project
+from tests.e2e.project import FEATURE_LIST, RUN, Project
 
 
 def test_the_first_ctrl_c_lets_running_agents_finish_and_resume_goes_on(project: Project) -> None:
@@ -97,6 +97,29 @@ def test_killed_at_every_stage_a_run_still_comes_to_its_end_once(project: Projec
         ends = [i["end"] for attempt in feature["attempts"] for i in attempt["invocations"]]
         assert ends.count("done") == 1, (feature["id"], ends)
         assert {a["outcome"] for a in feature["attempts"]} <= {"integrated", "interrupted"}
+
+
+def test_a_run_goes_on_from_its_commit_when_its_base_branch_is_gone_and_is_tidied_beside_a_broken_list(
+    project: Project,
+) -> None:
+    gate = project.gate("gate")
+    project.arrange(diamond.features(), script=diamond.script(left=[[diamond.write("left"), *gate.stop], []]))
+    with project.running(*RUN) as run:
+        gate.reached()
+        run.child.kill()
+        run.ended()
+    base = project.git("rev-parse", "HEAD")
+    project.git("checkout", "--quiet", "--detach")
+    project.git("branch", "--move", "main", "mine")
+    project.before = project.sacred()
+    rest = project.orchestrate("resume", "--json")
+    assert rest.code == 0, str(rest)
+    assert project.git("merge-base", base, project.report()["run"]["integration_branch"]) == base
+    project.write(FEATURE_LIST, "{")
+    project.before = project.sacred()
+    for command in (("recover", "--all"), ("cleanup", "--merged", "--yes")):
+        done = project.orchestrate(*command)
+        assert done.code == 0 and "the settings are left out: " in done.stderr, str(done)
 
 
 def test_sigterm_ends_the_agents_and_says_so(project: Project) -> None:
