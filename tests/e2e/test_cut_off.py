@@ -147,7 +147,7 @@ def test_an_unfinished_run_that_has_moved_is_not_gone_on_with_unasked(project: P
     refused = project.orchestrate("run", "--yes")
 
     assert refused.code == 2, str(refused)
-    assert "--resume" in refused.stderr
+    assert "orchestrate resume" in refused.stderr
     assert "--new" in refused.stderr
     gate.open()
     other = project.orchestrate("run", "--new", "--yes", "--json")
