@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,7 +22,7 @@ from orchestrate.ports import Clock, Emit, Performer
 
 from .changes import SealRefused, Work, seal
 from .checkpoint import LARGEST_BYTES, Kept, keep
-from .integrate import IntegrationBranch
+from .integrate import IntegrationBranch, SetBack
 from .leftovers import set_aside, variables_for
 from .link import find_link, integration_key
 from .merges import MergeConflict, join_commits
@@ -39,7 +40,17 @@ T = TypeVar("T")
 INTERRUPTED = "interrupted"
 
 HELD_POLL_S = 1.0
-"""How often to see whether the user has left the integration branch, seconds: one small file is read."""
+"""How often to see whether the user has left the integration branch or put it back, seconds: a file, or a few, is read."""
+
+
+STOPPED_WAITING = "stopped while it waited for the integration branch"
+
+
+@dataclass(slots=True)
+class _Said:
+    """What a person was told last, so that it is told once."""
+
+    words: str = ""
 
 
 class GitPerformer:
@@ -91,7 +102,7 @@ class GitPerformer:
             case SealWork():
                 emit(await uncut(self._seal(effect, emit)))
             case MergeWork():
-                emit(await uncut(self._merge(effect)))
+                emit(await self._merge(effect, emit))
             case PublishMerge():
                 emit(await self._publish(effect, emit))
             case KeepWork():
@@ -190,11 +201,16 @@ class GitPerformer:
             sealed.commits, sealed.committed, sealed.out_of_scope, "", at - started, sealed.beyond,
         )  # fmt: skip
 
-    async def _merge(self, effect: MergeWork) -> ev.MergeFinished:
+    async def _merge(self, effect: MergeWork, emit: Emit) -> ev.MergeFinished | ev.EffectLost:
         key, started = effect.key, self._clock.now()
-        name = self._features[key.feature].name
+        name, branch = self._features[key.feature].name, self._branch(key.run)
         try:
-            done = await self._branch(key.run).merge(key, name=name, head=effect.head, onto=effect.onto)
+            done = await self._when_forward(
+                effect, emit, lambda: uncut(branch.merge(key, name=name, head=effect.head, onto=effect.onto))
+            )
+        except asyncio.CancelledError:
+            at = self._clock.now()
+            return ev.EffectLost(at, key.feature, key.attempt, effect.id, STOPPED_WAITING, blameless=True)
         except (OrchestrateError, OSError) as problem:
             at = self._clock.now()
             return ev.MergeFinished(at, key.feature, key.attempt, "error", why=str(problem), duration_s=at - started)
@@ -204,12 +220,16 @@ class GitPerformer:
         )
 
     async def _publish(self, effect: PublishMerge, emit: Emit) -> ev.Published:
-        key = effect.key
+        key, free = effect.key, _Said()
+
+        async def move() -> tuple[str, str]:
+            await self._until_free(effect, free, emit)
+            return await uncut(self._move_branch(effect))
+
         try:
-            await self._until_free(effect, emit)
-            why, tip = await uncut(self._move_branch(effect))
+            why, tip = await self._when_forward(effect, emit, move)
         except asyncio.CancelledError:
-            why, tip = "stopped while the integration branch was checked out", ""
+            why, tip = STOPPED_WAITING, ""
         except (OrchestrateError, OSError) as problem:
             why, tip = str(problem), ""
         return ev.Published(self._clock.now(), key.feature, key.attempt, not why, tip, why)
@@ -219,17 +239,31 @@ class GitPerformer:
         why = await branch.publish(effect.commit, effect.onto)
         return why, await branch.tip() if why else effect.commit
 
-    async def _until_free(self, effect: PublishMerge, emit: Emit) -> None:
-        """A checkout of the user's that stands on the integration branch is no fault of the feature's: wait until it is left."""
-        branch, said = self._branch(effect.key.run), ""
-        while holder := branch.checkout():
-            if holder != said:
-                said = holder
-                words = (
-                    f"waits to be integrated: {branch.name} is checked out in {holder}; switch to another branch there"
-                )
-                self._warn(effect.key, (words,), emit)
+    async def _when_forward(self, effect: MergeWork | PublishMerge, emit: Emit, work: Callable[[], Awaitable[T]]) -> T:
+        """Do it when the branch holds what was integrated: that somebody set it elsewhere is no fault of the feature's, so
+        wait until it is put back. Raises CancelledError when stopped meanwhile."""
+        said = _Said()
+        while True:
+            try:
+                return await work()
+            except SetBack as set_back:
+                self._say_waiting(effect.key, str(set_back), said, emit)
+            if (task := asyncio.current_task()) is not None and task.cancelling():  # which uncut has not let through
+                raise asyncio.CancelledError
             await self._pause(HELD_POLL_S)
+
+    async def _until_free(self, effect: PublishMerge, said: _Said, emit: Emit) -> None:
+        """A checkout of the user's that stands on the integration branch is no fault of the feature's: wait until it is left."""
+        branch = self._branch(effect.key.run)
+        while holder := branch.checkout():
+            words = f"{branch.name} is checked out in {holder}; switch to another branch there"
+            self._say_waiting(effect.key, words, said, emit)
+            await self._pause(HELD_POLL_S)
+
+    def _say_waiting(self, key: AttemptKey, words: str, said: _Said, emit: Emit) -> None:
+        if words != said.words:
+            said.words = words
+            self._warn(key, (f"waits to be integrated: {words}",), emit)
 
     async def save(self, key: AttemptKey, unless: str = "") -> Kept:
         """Save the attempt's work as it stands, also while its agent works. See checkpoint.keep. Raises GitError, OSError."""

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from orchestrate.core import events as ev
+from orchestrate.core.effects import MergeWork, PublishMerge
 from orchestrate.git.merges import subject_line
 
 from .conftest import INTEGRATION, World
@@ -136,20 +137,75 @@ async def test_a_branch_that_was_deleted_meanwhile_comes_back(world: World) -> N
     assert {"one.py", "two.py"} <= world.repo.files(tip).keys()
 
 
-async def test_a_branch_that_was_set_back_is_not_gone_on_from(world: World) -> None:
+async def set_elsewhere(world: World) -> tuple[str, str, str, str]:
+    """Head of the feature `two`, its merge, onto which tip, and the commit without it to which somebody set the branch."""
     root = world.repo.head()
     one = await world.finished("one", {"one.py": "1\n"}, root)
     two = await world.finished("two", {"two.py": "1\n"}, root)
     tip = await world.integrated("one", one, root)
     merged = await world.merge("two", two, tip)
-    world.repo.git("update-ref", f"refs/heads/{INTEGRATION}", root)
-    published = await world.publish("two", merged.commit, tip)
-    assert (published.ok, published.commit) == (False, "")
-    again = await world.merge("two", two, tip)
-    assert again.kind == "error"
-    for why in (published.why, again.why):
-        assert "lacks what was integrated before" in why and f"git branch -f {INTEGRATION} {tip[:12]}" in why
-    assert world.repo.tip(f"refs/heads/{INTEGRATION}") == root
+    foreign = world.repo.side_commit(root, {"foreign.py": "1\n"})
+    world.repo.git("update-ref", f"refs/heads/{INTEGRATION}", foreign)
+    return two, merged.commit, tip, foreign
+
+
+@pytest.mark.parametrize("what", ["merge", "publish"])
+async def test_a_branch_that_was_set_elsewhere_is_waited_for(world: World, what: str) -> None:
+    head, commit, tip, foreign = await set_elsewhere(world)
+    pauses = []
+
+    async def put_back_in_the_end(seconds: float) -> None:
+        assert world.repo.tip(INTEGRATION) == foreign
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            world.repo.git("branch", "--force", INTEGRATION, tip)
+
+    world.restarted(pause=put_back_in_the_end)
+    key = world.key("two")
+    effect = MergeWork("m", key, head, tip) if what == "merge" else PublishMerge("p", key, commit, tip)
+    said, answer = await world.events_of(effect)
+    assert isinstance(said, ev.Warned) and f"to put it back: git branch -f {INTEGRATION} {tip[:12]}" in said.message
+    assert len(pauses) == 3
+    if what == "merge":
+        assert isinstance(answer, ev.MergeFinished) and answer.kind == "merged"
+        assert world.repo.tip(INTEGRATION) == tip
+    else:
+        assert isinstance(answer, ev.Published) and answer.ok
+        assert world.repo.tip(INTEGRATION) == commit
+
+
+@pytest.mark.parametrize("what", ["merge", "publish"])
+async def test_waiting_for_a_branch_that_was_set_elsewhere_can_be_ended(world: World, what: str) -> None:
+    head, commit, tip, foreign = await set_elsewhere(world)
+
+    async def stop(seconds: float) -> None:
+        raise asyncio.CancelledError
+
+    world.restarted(pause=stop)
+    key = world.key("two")
+    effect = MergeWork("m", key, head, tip) if what == "merge" else PublishMerge("p", key, commit, tip)
+    _, answer = await world.events_of(effect)
+    if what == "merge":
+        assert isinstance(answer, ev.EffectLost) and answer.blameless
+    else:
+        assert isinstance(answer, ev.Published) and (answer.ok, answer.commit) == (False, "")
+    assert world.repo.tip(INTEGRATION) == foreign
+
+
+async def test_a_stop_during_git_is_not_waited_over(world: World) -> None:
+    """It comes while git looks at the branch, which is not cut off; the wait after that must know."""
+    head, _, tip, _ = await set_elsewhere(world)
+    world.restarted(pause=asyncio.sleep)
+    heard: list[ev.Event] = []
+
+    def stop_at_once(event: ev.Event) -> None:
+        heard.append(event)
+
+    work = asyncio.create_task(world.performer.perform(MergeWork("m", world.key("two"), head, tip), stop_at_once))
+    await asyncio.sleep(0)  # it has begun
+    work.cancel()
+    await work
+    assert isinstance(heard[-1], ev.EffectLost)
 
 
 async def test_a_branch_that_the_user_has_checked_out_is_waited_for(world: World) -> None:
