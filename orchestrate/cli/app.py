@@ -20,7 +20,7 @@ from orchestrate.cli.context import Given, Session, build_session, environment
 from orchestrate.errors import ExitCode
 
 if TYPE_CHECKING:
-    from typer._click import Command, Context, HelpFormatter
+    from typer._click import Command, Context, HelpFormatter, Parameter
 
 
 PIPE_CLOSED = 141
@@ -78,10 +78,23 @@ class Invocation:
 
 
 class PlainCommand(TyperCommand):
-    """A command whose help keeps its own options apart from those of every command."""
+    """A command whose help keeps its own options apart from those of every command, and spells arguments as manuals do."""
+
+    def collect_usage_pieces(self, ctx: Context) -> list[str]:
+        return ["[OPTIONS]", *(_usage(param) for param in self.get_params(ctx) if param.param_type_name == "argument")]
 
     def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
         _write_options(self, ctx, formatter)
+
+
+def _usage(argument: Parameter) -> str:
+    """`FEATURE`, `[FEATURE]` where it may be left out, with dots where there may be several."""
+    word = _word(argument)
+    return (word if argument.required else f"[{word}]") + ("..." if argument.nargs == -1 else "")
+
+
+def _word(argument: Parameter) -> str:
+    return argument.metavar or str(argument.name)
 
 
 def _write_options(command: Command, ctx: Context, formatter: HelpFormatter) -> None:
@@ -91,7 +104,8 @@ def _write_options(command: Command, ctx: Context, formatter: HelpFormatter) -> 
         if record is None:
             continue
         if param.param_type_name == "argument":
-            sections["Arguments"].append(record)
+            name, words = record
+            sections["Arguments"].append((_word(param) if param.metavar else name, words))
         else:
             everywhere = param.name == "help" or getattr(param, "rich_help_panel", None) == options.EVERYWHERE
             sections[options.EVERYWHERE if everywhere else "Options"].append(record)

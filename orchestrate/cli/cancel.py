@@ -32,7 +32,7 @@ def cancel(
     session: Session,
     features: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[FEATURE]...", help="Ids. [default: the whole run]", autocompletion=complete.features),
+        typer.Argument(metavar="FEATURE", help="Ids. [default: the whole run]", autocompletion=complete.features),
     ] = None,
     run: SteeredRunOption = None,
     yes: YesOption = False,

@@ -20,7 +20,7 @@ SCHEMA = "orchestrate/config/v1"
 
 def config(
     session: Session,
-    action: Annotated[Literal["show"], typer.Argument(metavar="[show]", help="What to do.")] = "show",
+    action: Annotated[Literal["show"], typer.Argument(metavar="show", help="What to do.")] = "show",
     config: options.ConfigOption = None,
     origin: Annotated[bool, typer.Option("--origin", help="Say where each value comes from.")] = False,
     as_json: options.JsonOption = False,

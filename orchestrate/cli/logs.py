@@ -14,7 +14,7 @@ from orchestrate.cli.context import Session
 from orchestrate.cli.options import FeatureOrRunArgument, RunOption, whole_number
 from orchestrate.cli.plain import render_clock
 from orchestrate.cli.printer import Printer, Stream
-from orchestrate.cli.recorded import Recorded, find_feature, open_recorded, plan_of
+from orchestrate.cli.recorded import Recorded, find_feature, open_recorded, parse_attempt, plan_of
 from orchestrate.core import events as ev
 from orchestrate.core.names import AttemptKey
 from orchestrate.engine.lock import owner
@@ -73,6 +73,7 @@ def logs(
     \b
       orchestrate logs                what happened in the run, line by line
       orchestrate logs api            the last attempt at feature api
+      orchestrate logs api@1          the first one
       orchestrate logs api -f         the same, live
       orchestrate logs api --checks   why its checks failed
     """
@@ -89,9 +90,12 @@ def logs(
             return
         events = recorded.events(run)
         plan = plan_of(events)
-        fid = find_feature(plan, feature, f"run {run}")
+        named, number = parse_attempt(feature)
+        if number is not None and attempt not in (None, number):
+            raise OrchestrateError(f"'{feature}' and -n {attempt} contradict each other", hint="leave one of them out")
+        fid = find_feature(plan, named, f"run {run}")
         view = build_view(plan, (stored.event for stored in events))
-        chosen = _choose(view.features[fid].attempts, fid, attempt)
+        chosen = _choose(view.features[fid].attempts, fid, number or attempt)
         if checks:
             _show_checks(session.printer, recorded, run, chosen)
             return

@@ -64,8 +64,8 @@ FeatureArgument = Annotated[
 FeatureOrRunArgument = Annotated[
     str | None,
     typer.Argument(
-        metavar="FEATURE",
-        help="Id of a feature. [default: the story of the whole run]",
+        metavar="FEATURE[@N]",
+        help="A feature, or one attempt at it. [default: the story of the whole run]",
         autocompletion=complete.features,
         show_default=False,
     ),
@@ -88,7 +88,7 @@ SteeredRunArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="RUN",
-        help="Id of a run, or its beginning. [default: the one that goes on, else the newest unfinished one]",
+        help=f"{RUN_HELP} [default: the one that goes on, else the newest unfinished one]",
         autocompletion=complete.runs,
     ),
 ]
@@ -97,7 +97,7 @@ SteeredRunOption = Annotated[
     typer.Option(
         "--run",
         metavar="RUN",
-        help="Id of a run, or its beginning. [default: the one that goes on, else the newest]",
+        help=f"{RUN_HELP} [default: the one that goes on, else the newest]",
         autocompletion=complete.runs,
     ),
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,6 +127,16 @@ def match_run(
             f"{len(found)} runs begin with '{clean(given)}'", hint="say which: " + ", ".join(reversed(found[-5:]))
         )
     raise OrchestrateError(f"there is no run '{clean(given)}'", hint=_nearest(given, known, listing))
+
+
+def parse_attempt(given: str) -> tuple[str, int | None]:
+    """`api@2` → the feature and the attempt; None where there is no `@`. Raises OrchestrateError."""
+    name, at, number = given.rpartition("@")
+    if not at:
+        return given, None
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", number):
+        raise OrchestrateError(f"'{clean(given)}' names no attempt", hint=f"such as: {clean(name) or 'api'}@1")
+    return name, int(number)
 
 
 def _counted_back(runs: Sequence[str], given: str) -> str:

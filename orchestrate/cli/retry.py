@@ -31,7 +31,7 @@ def retry(
     features: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[FEATURE]...",
+            metavar="FEATURE",
             help="Ids. [default: all that ended without being integrated]",
             autocompletion=complete.features,
         ),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def run(
     session: Session,
     plan_file: Annotated[
-        Path | None, typer.Argument(metavar="[PLAN]", help="A plan that `plan --out` froze: runs exactly that.")
+        Path | None, typer.Argument(metavar="PLAN", help="A plan that `plan --out` froze: runs exactly that.")
     ] = None,
     config: options.ConfigOption = None,
     yes: options.YesOption = False,

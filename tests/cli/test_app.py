@@ -30,6 +30,28 @@ def test_every_command_has_its_module_and_help(cli: Cli, name: str) -> None:
     assert not set("╭╮╰╯│─") & set(shown.out)
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("cancel", "[FEATURE]..."),
+        ("answer", "FEATURE TEXT"),
+        ("resume", "[RUN]"),
+        ("run", "[PLAN]"),
+        ("recover", "[FEATURE[@N]]"),
+        ("completion", "shell"),
+    ],
+)
+def test_arguments_are_spelled_as_manuals_do(cli: Cli, name: str, arguments: str) -> None:
+    shown = cli(name, "--help").out
+    assert shown.splitlines()[0] == f"Usage: orchestrate {name} [OPTIONS] {arguments}"
+    assert "<str>" not in shown and "list[str]" not in shown and "<path>" not in shown.split("Options:")[0]
+
+
+def test_a_run_that_is_steered_is_named_as_everywhere(cli: Cli) -> None:
+    for name in ("pause", "resume", "stop", "cancel", "retry", "answer", "recover"):
+        assert "@2 for the last but one" in " ".join(cli(name, "--help").out.split()), name
+
+
 def test_help_lists_every_command_in_its_section(cli: Cli) -> None:
     shown = cli("--help")
     assert shown.code == 0

@@ -22,6 +22,7 @@ from tests.support.logs import (
     failed_and_skipped,
     happy_diamond,
     interrupted,
+    retry,
     rework,
 )
 from tests.support.repos import frozen_environ
@@ -227,3 +228,13 @@ def test_a_failing_service_is_followed_by_the_time_of_the_next_try(recording: Re
     shown = recording.ask("logs", "api").out.splitlines()
     assert [line for line in shown if "529" in line] == [f"· service failing (529), again in {s} s" for s in (2, 4)]
     assert "529" not in recording.ask("logs", "api", "--raw").out
+
+
+def test_an_attempt_is_named_as_in_recover(recording: Recording) -> None:
+    recording.store_scenario(retry())
+    feature = next(e.feature for e in retry().events if isinstance(e, ev.AttemptStarted) and e.attempt == 2)
+    assert recording.ask("logs", f"{feature}@1").out == recording.ask("logs", feature, "-n", "1").out
+    assert recording.ask("logs", f"{feature}@1").out != recording.ask("logs", feature).out
+    refused = recording.ask("logs", f"{feature}@1", "-n", "2")
+    assert refused.code == 2 and "contradict each other" in refused.err
+    assert "there is: 1, 2" in recording.ask("logs", f"{feature}@9").err
