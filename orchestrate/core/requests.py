@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from .state import FeatureState, RunState
 
 
+SIGNALS = {"SIGHUP": "its terminal was closed (SIGHUP)", "SIGTERM": "ended by SIGTERM"}
+"""What an engine is told by signals other than that of the keyboard."""
+
+
+def stop_words(e: ev.StopRequested) -> str:
+    """Why the run is interrupted: `stopped by Ctrl-C`, `stopped by anna@laptop`, `its terminal was closed (SIGHUP)`."""
+    if e.control or e.by not in ("SIGINT", *SIGNALS):
+        return f"stopped by {' '.join(e.by.split())[:60] or 'a person'}"
+    return SIGNALS.get(e.by, "stopped by Ctrl-C")
+
+
 def hold(state: RunState, e: ev.PauseRequested) -> None:
     """A second pause for one cause may only be the harder one."""
     held = state.holds.get(e.cause)

@@ -87,6 +87,8 @@ class RunState:
     parked: int = 0
     stop: str = ""
     """`drain` or `cancel`, once asked for."""
+    stop_why: str = ""
+    """By whom it was asked last."""
     holds: dict[ev.HoldCause, ev.PauseRequested] = field(default_factory=dict)
     """Why nothing new may start, by cause."""
     cancelled: dict[str, str] = field(default_factory=dict)
@@ -149,6 +151,7 @@ def evolve(state: RunState, event: ev.Event) -> None:
             _restart(state)
         case ev.StopRequested():
             state.stop = "cancel" if event.how == "cancel" or state.stop == "cancel" else "drain"
+            state.stop_why = requests.stop_words(event)
         case ev.PauseRequested():
             requests.hold(state, event)
         case ev.ResumeRequested():
@@ -344,7 +347,7 @@ def _lose(state: RunState, f: FeatureState, a: Attempt, at: float, why: str) -> 
 
 def _restart(state: RunState) -> None:
     """A new engine: nothing is in flight, and what was asked of the old one is over."""
-    state.stop, state.ended = "", None
+    state.stop, state.stop_why, state.ended = "", "", None
     state.squeezed = 0
     state.holds = {cause: held for cause, held in state.holds.items() if cause == "operator"}
     state.account = replace(state.account, refused="", unreached=0, probes=0)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orchestrate.core import events as ev
+from orchestrate.core.requests import SIGNALS, stop_words
 from orchestrate.views.figures import first_line, shorten
 from orchestrate.views.presence import Gap
 
@@ -182,7 +183,7 @@ def _stop_words(event: ev.StopRequested) -> Said:
     if not event.control:
         if event.how == "drain":
             return Said("stopping: nothing new starts, running features finish", "again: ends the agents now")
-        told = f"{_SIGNALS[event.by]}: " if event.by in _SIGNALS else ""
+        told = f"{SIGNALS[event.by]}: " if event.by in SIGNALS else ""
         return Said(f"{told}ending the agents now", "their work is kept")
     who = by_words(event.by)
     if event.how == "drain":
@@ -190,26 +191,10 @@ def _stop_words(event: ev.StopRequested) -> Said:
     return Said(f"{who} stops the run now; running agents are ended", "their work is kept")
 
 
-_SIGNALS: Mapping[str, str] = {"SIGHUP": "its terminal was closed (SIGHUP)", "SIGTERM": "ended by SIGTERM"}
-"""What the engine was told by other signals than that of the keyboard."""
-
-
-def stopped_words(event: ev.StopRequested) -> str:
-    """Why a run was interrupted: `stopped by Ctrl-C`, `stopped by anna@laptop`, `its terminal was closed (SIGHUP)`."""
-    if event.by in _SIGNALS and not event.control:
-        return _SIGNALS[event.by]
-    return f"stopped by {'Ctrl-C' if event.by == 'SIGINT' and not event.control else by_words(event.by)}"
-
-
-def end_words(event: ev.RunEnded, stopped: ev.StopRequested | None) -> str:
-    """Why a run ended. stopped: the last request to stop, if there was one."""
-    return stopped_words(stopped) if event.status == "interrupted" and stopped is not None else event.why
-
-
 def stopping_words(event: ev.StopRequested, how: str) -> str:
     """What a run does that was asked to stop. how: of all such requests, the one that asks for most."""
     does = "the agents are being ended" if how == "cancel" else "nothing new starts, what runs is finished"
-    return f"{stopped_words(event)}: {does}"
+    return f"{first_line(stop_words(event))}: {does}"
 
 
 def _named(features: Sequence[str], everything: str) -> str:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from orchestrate.core import events as ev
 from orchestrate.core.plan import Plan
-from orchestrate.views.controls import Request, end_words, request_words
+from orchestrate.views.controls import Request, request_words
 from orchestrate.views.figures import (
     count_of,
     first_line,
@@ -111,7 +111,6 @@ class Narrator:
     _at_work: set[str] = field(default_factory=set)
     _down_s: float = 0.0
     _presence: Presence = field(default_factory=Presence)
-    _stopped: ev.StopRequested | None = None
 
     def tell(self, event: ev.Event) -> Line | None:
         """The line of this event; None when it is nothing a person waits for."""
@@ -130,7 +129,6 @@ class Narrator:
         for feature in self._at_work:
             self._failures.pop(feature, None)
         self._at_work.clear()
-        self._stopped = None
         text = f"engine started again (pid {event.pid})"
         if gap.is_death:
             text += f"; the one before (pid {pid}) had died, and for {render_duration(gap.seconds)} there was none"
@@ -150,11 +148,10 @@ class Narrator:
                     f"integrates into {event.integration_branch}",
                 )
             case ev.Control() | ev.StopRequested():
-                self._stopped = event if isinstance(event, ev.StopRequested) else self._stopped
                 return _requested(event)
             case ev.RunEnded():
                 tone, text = _RUN_ENDS[event.status]
-                return Line(event.at, "", _because(text, end_words(event, self._stopped)), "", tone)
+                return Line(event.at, "", _because(text, event.why), "", tone)
             case ev.Warned():
                 return Line(event.at, event.feature, shorten(first_line(event.message), WARNING_WIDTH), "", "caution")
             case ev.FeatureSkipped():

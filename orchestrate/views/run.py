@@ -14,7 +14,7 @@ from orchestrate.core import events as ev
 from orchestrate.core.limits import Account
 from orchestrate.core.plan import Plan
 from orchestrate.views.attempts import NO_TOKENS, AttemptView, Stage, cut_back, enter, fold_attempt, lose
-from orchestrate.views.controls import Holds, Request, end_words
+from orchestrate.views.controls import Holds, Request
 from orchestrate.views.presence import Gap, Presence, is_from_elsewhere
 
 Status = Literal[
@@ -226,7 +226,7 @@ def fold(view: RunView, event: ev.Event) -> None:
         case ev.Control() | ev.StopRequested():
             _ask(view, event)
         case ev.RunEnded():
-            view.status, view.why, view.ended_at = event.status, end_words(event, view.stopped), event.at
+            view.status, view.why, view.ended_at = event.status, event.why, event.at
         case ev.Warned():
             view.warnings.append(event)
         case _:

@@ -97,6 +97,28 @@ def test_cancel_parks_the_attempt_and_a_later_engine_goes_on_with_it(playbook, s
     assert book.state.parked == 0
 
 
+@pytest.mark.parametrize(
+    ("by", "control", "why"),
+    [
+        ("SIGINT", 0, "stopped by Ctrl-C"),
+        ("SIGHUP", 0, "its terminal was closed (SIGHUP)"),
+        ("SIGTERM", 0, "ended by SIGTERM"),
+        ("anna@laptop pts/3", 3, "stopped by anna@laptop pts/3"),
+        ("SIGHUP", 3, "stopped by SIGHUP"),
+        ("", 0, "stopped by a person"),
+    ],
+)
+def test_the_end_says_who_stopped_the_run(playbook, by, control, why):
+    """A person may have any name; signals come from nobody. The next engine was not asked."""
+    book = playbook(A).to("a", Stage.CHECKING)
+    book >> see(ev.StopRequested, how="cancel", by=by, control=control)
+    book << expect(ev.AttemptStopping, "a", outcome="interrupted") << quiet()
+    book >> CUT_SHORT[Stage.CHECKING] << expect(ev.AttemptParked, "a")
+    book << expect(ev.RunEnded, status="interrupted", why=why) << quiet()
+    book >> see(ev.EngineStarted, pid=2) << AGAIN[Stage.CHECKING] << quiet()
+    assert book.state.stop_why == ""
+
+
 @pytest.mark.parametrize("stage", sorted(IN_FLIGHT, key=list(Stage).index), ids=lambda s: s.value)
 def test_a_performer_that_was_stopped_and_says_nothing_is_not_held_against_the_attempt(playbook, stage):
     book = playbook(A).to("a", stage)

@@ -491,7 +491,7 @@ def interrupted() -> Scenario:
     t.stop("api", "interrupted", "stopped while working")
     t.finish("api", "interrupted", takes=0.5, cost=0.05)
     t.park("api", "stopped while working")
-    t.end("interrupted", "stopped by a person")
+    t.end("interrupted", "stopped by Ctrl-C")
     return t.scenario()
 
 

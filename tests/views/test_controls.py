@@ -6,7 +6,6 @@ import pytest
 
 from orchestrate.core import events as ev
 from orchestrate.views.controls import hold_words, on_words, request_words
-from orchestrate.views.lines import tell_all
 from orchestrate.views.run import RunView, build_view, fold
 from tests.support.logs import ANNA, SCENARIOS, Teller, a_plan
 
@@ -87,37 +86,6 @@ def test_a_person_without_a_name_is_somebody() -> None:
 def test_of_many_features_the_first_are_named() -> None:
     words = request_words(ev.RetryRequested(1.0, ANNA, 1, tuple("abcdefgh"))).text
     assert words == f"{ANNA} asked for another try at a, b, c, d, e, f and 2 more"
-
-
-@pytest.mark.parametrize(
-    ("by", "control", "why"),
-    [
-        ("SIGINT", 0, "stopped by Ctrl-C"),
-        ("SIGHUP", 0, "its terminal was closed (SIGHUP)"),
-        ("SIGTERM", 0, "ended by SIGTERM"),
-        (ANNA, 3, f"stopped by {ANNA}"),
-        ("SIGHUP", 3, "stopped by SIGHUP"),
-    ],
-)
-def test_a_run_that_was_stopped_says_by_whom(by: str, control: int, why: str) -> None:
-    """A person may have any name; signals come from nobody."""
-    t = Teller(a_plan(("api",)))
-    t.begin()
-    t.tell(ev.StopRequested(t.now, "cancel", by, control))
-    t.end("interrupted", "stopped by a person")
-    assert build_view(t.plan, t.events).why == why
-    assert tell_all(t.plan, t.events)[-1].text == f"run interrupted: {why}"
-
-
-def test_the_next_engine_was_not_asked_to_stop() -> None:
-    t = Teller(a_plan(("api",)))
-    t.begin()
-    t.tell(ev.StopRequested(t.now, "cancel", "SIGHUP"))
-    t.end("interrupted", "stopped by a person")
-    t.engine()
-    t.end("interrupted", "for no reason")
-    assert build_view(t.plan, t.events).why == "for no reason"
-    assert tell_all(t.plan, t.events)[-1].text == "run interrupted: for no reason"
 
 
 def test_a_closed_terminal_is_told_as_one() -> None:

@@ -22,7 +22,7 @@ def conclude_run(s: RunState, p: Policy, now: float) -> Decided:
         what = "features were" if len(s.features) > 1 else "feature was"
         return Decided(ev.RunEnded(now, "incomplete", f"{failed} of {len(s.features)} {what} not integrated"))
     if s.stop:
-        return Decided(ev.RunEnded(now, "interrupted", "stopped by a person"))
+        return Decided(ev.RunEnded(now, "interrupted", s.stop_why))
     match admission(s, p, None, now):
         case limits.Never(why):
             return Decided(ev.RunEnded(now, "halted" if s.account.refused or s.account.is_away else "limit", why))
