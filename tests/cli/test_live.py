@@ -109,6 +109,7 @@ def test_a_long_warning_goes_on_below_itself() -> None:
         follower.on_stored(Stored(2, RUN, ev.Warned(START, "api", message)))
     text = words(terminal.err.getvalue())
     assert path in text and message in " ".join(text.split())
+    assert message not in text, "it is broken between words"
 
 
 def test_the_past_of_a_resumed_run_draws_nothing() -> None:
