@@ -49,7 +49,7 @@ def run(
     """Run the plan: agents at work, checks, one green branch.
 
     Your checkout, branches and configuration stay as they are. First Ctrl-C: nothing new starts; second: agents are ended
-    and their work is kept.
+    and their work is kept; third: leaves at once.
 
     \b
       orchestrate run --yes
