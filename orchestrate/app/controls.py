@@ -58,12 +58,21 @@ class Requests:
         self._heard = max((number_of(stored.event) for stored in past), default=0)
 
     def due(self) -> list[ev.Event]:
-        """Those that came in since, to be recorded by the caller. Each is handed out once."""
+        """Those that came in since, to be recorded by the caller, and a warning for each that cannot be read: whoever can
+        write the log must not be able to end a run by it. Each is handed out once."""
         events: list[ev.Event] = []
-        for number, event in self._log.requests(self._run, self._heard):
-            assert isinstance(event, Request)
-            self._heard = number
-            events.append(replace(event, at=self._clock.now(), control=number))
+
+        def leave_out(number: int, why: str) -> None:
+            self._heard = max(self._heard, number)
+            words = f"request {number} was left out, as it is not what anybody asked for: {why}"
+            events.append(ev.Warned(self._clock.now(), "", words))
+
+        for number, event in self._log.requests(self._run, self._heard, unreadable=leave_out):
+            if isinstance(event, Request):
+                events.append(replace(event, at=self._clock.now(), control=number))
+            else:
+                leave_out(number, f"it is {type(event).__name__}, which is no request")
+            self._heard = max(self._heard, number)
         return events
 
     async def listen(self, tell: Callable[[ev.Event], None]) -> None:

@@ -39,11 +39,13 @@ from orchestrate.git.fingerprint import Fingerprint, fingerprint
 from orchestrate.git.link import belongs_elsewhere
 from orchestrate.git.repository import branch_holds
 from orchestrate.git.runrules import require_sound
+from orchestrate.git.usable import why_unusable
 from orchestrate.ports import Stored
 from orchestrate.spec.frozen import parse_plan, render_plan
 from orchestrate.store.artifacts import StateDir, write_atomically
 from orchestrate.store.database import clear_unfinished
 from orchestrate.store.log import SqliteEventLog
+from orchestrate.store.refusals import NoBackup
 from orchestrate.supervise.orphans import end_orphans
 from orchestrate.views.report import build_report, render_json, render_markdown
 from orchestrate.views.report_model import Report
@@ -99,9 +101,13 @@ def run_order(order: Order, follow: Callable[[str, Plan], Follower]) -> Ran:
         end_orphans(state.runs, log.runs()[-20:])
         failpoint.reach("resume.orphans.after")
         clear_unfinished(state.log)
-        log.back_up(SystemClock().now())
+        doubts = []
+        try:
+            log.back_up(SystemClock().now())
+        except NoBackup as none:
+            doubts.append(ev.Warned(SystemClock().now(), "", none.message))
         known = replace(order, repository=order.repository.of_run(run))
-        return _Session(known, state, log, run, held).drive(follow)
+        return _Session(known, state, log, run, held, doubts).drive(follow)
 
 
 def _new_run_id() -> str:
@@ -139,7 +145,11 @@ class _MayLeave:
 class _Session:
     """One engine's time with one run."""
 
-    def __init__(self, order: Order, state: StateDir, log: SqliteEventLog, run: str, held: Held) -> None:
+    def __init__(
+        self, order: Order, state: StateDir, log: SqliteEventLog, run: str, held: Held, doubts: Sequence[ev.Event]
+    ) -> None:
+        """doubts: what is to be said right after the beginning."""
+        self._doubts = doubts
         self._order, self._files, self._log, self._run = order, state, log, run
         self._held = held
         self._past = log.read(run) if order.resume else ()
@@ -214,8 +224,9 @@ class _Session:
         settings = self._order.loaded.settings
         policy = Policy(self._parallel, settings.limits.max_cost_usd, settings.retry_backoff_seconds)
         health = build_health(
-            self._files, worktrees_dir(self._order.loaded, self._order.repository), settings, self._clock
-        )
+            self._files, worktrees_dir(self._order.loaded, self._order.repository), settings, self._clock,
+            partial(why_unusable, self._order.repository),
+        )  # fmt: skip
         performers, agent, git = build_performers(
             self._order, self._plan, self._memory, self._clock, health,
             artifacts=self._files.artifacts(self._run), branch_prefix=self._prefix, worktrees=self._worktrees_so_far(),
@@ -233,7 +244,7 @@ class _Session:
                     here_since = self._clock.now()  # before anything that is found out now, so that readers can tell
                     base_of = self._memory.base_of
                     found = await reconcile(git, state, base_of, self._clock.now) if self._past else Found()
-                    beginning = (*self._beginning(agent, found, here_since), *found.open, *health.look())
+                    beginning = (*self._beginning(agent, found, here_since), *self._doubts, *found.open, *health.look())
                     others = [
                         beside.create_task(self._requests.listen(engine.tell)),
                         beside.create_task(health.watch(engine.tell)),

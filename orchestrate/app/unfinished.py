@@ -48,6 +48,17 @@ def last_unfinished_run(state: StateDir) -> Unfinished | None:
         return next((found for run in reversed(log.runs()) if (found := _unfinished(state, log, run))), None)
 
 
+def forgotten_runs(state: StateDir) -> list[str]:
+    """Runs whose agents have left something here, but of which the log knows nothing: it was lost, or put aside."""
+    with SqliteEventLog(state.log, read_only=True) as log:
+        known = set(log.runs())
+    return sorted(
+        directory.name
+        for directory in state.runs.glob("*")
+        if directory.name not in known and any(state.artifacts(directory.name).glob("*"))
+    )
+
+
 def unfinished_run(state: StateDir, run: str) -> Unfinished | None:
     """That very run; None if it is over."""
     with SqliteEventLog(state.log, read_only=True) as log:

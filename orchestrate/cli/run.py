@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -93,6 +94,7 @@ def run(
     for doubt in ready_warnings(order):
         session.printer.warn(doubt)
     if unfinished is None:
+        _say_what_is_forgotten(session, planned)
         _say_what_is_repeated(session, planned)
     if as_json and dry_run:
         _print_plan(session, planned)
@@ -190,6 +192,19 @@ def _is_gone_on_with(
     if answer not in ("r", "n"):
         raise OrchestrateError("nothing was changed", hint="orchestrate status", code=ExitCode.INCOMPLETE)
     return answer == "r"
+
+
+def _say_what_is_forgotten(session: Session, planned: Planned) -> None:
+    """A run that the log has lost cannot be gone on with, and is paid for again: say so while there is time."""
+    from orchestrate.app.unfinished import forgotten_runs
+    from orchestrate.store.artifacts import StateDir
+
+    state = StateDir(planned.repository.common_dir)
+    for run in forgotten_runs(state):
+        session.printer.warn(
+            f"the log knows nothing of run {run}; what its agents made: orchestrate recover",
+            hint=f"no longer to be told: rm -r {shlex.quote(str(state.run_dir(run)))}",
+        )
 
 
 def _say_what_is_repeated(session: Session, planned: Planned) -> None:

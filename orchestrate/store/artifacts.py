@@ -6,12 +6,14 @@ Invariant: only the writing methods create anything, for the owner's eyes only; 
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrate import failpoint
 from orchestrate.core.names import AttemptKey
+from orchestrate.errors import ExitCode, OrchestrateError
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +100,21 @@ def _plain_name(text: str) -> str:
 
 
 def make_private(directory: Path) -> Path:
-    """Create the directory and its missing parents with mode 0700; those that exist stay as they are."""
+    """Create the directory and its missing parents with mode 0700; those that exist stay as they are.
+
+    Raises OSError, and OrchestrateError where something else lies there.
+    """
     if not directory.is_dir():
         make_private(directory.parent)
-        directory.mkdir(mode=0o700, exist_ok=True)
+        try:
+            directory.mkdir(mode=0o700, exist_ok=True)
+        except FileExistsError as error:
+            place = shlex.quote(str(directory))
+            raise OrchestrateError(
+                f"{directory} is no directory, so nothing can be kept in it",
+                hint=f"see what it is: ls -ld {place}   and move it out of the way: mv {place} {shlex.quote(f'{directory}.foreign')}",
+                code=ExitCode.INCOMPLETE,
+            ) from error
     return directory
 
 

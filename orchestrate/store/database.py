@@ -120,7 +120,8 @@ def clear_unfinished(log: Path) -> None:
         for directory in (log.parent, backups_of(log), *log.parent.glob("runs/*")):
             for unfinished in directory.glob(".*"):
                 if unfinished.is_file():
-                    unfinished.unlink(missing_ok=True)
+                    with contextlib.suppress(OSError):  # it does no harm where it cannot be removed
+                        unfinished.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

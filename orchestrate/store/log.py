@@ -11,7 +11,7 @@ import contextlib
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,7 +21,7 @@ from orchestrate.core.events import CHATTY, EngineStarted, Event, RunStarted
 from orchestrate.errors import OrchestrateError
 from orchestrate.ports import Stored
 from orchestrate.store import backups, refusals
-from orchestrate.store.artifacts import ballast_of
+from orchestrate.store.artifacts import backups_of, ballast_of
 from orchestrate.store.ballast import drop_ballast
 from orchestrate.store.chain import START, is_intact, link
 from orchestrate.store.codec import UnreadableEventError, decode, encode
@@ -39,7 +39,6 @@ SELECT run FROM known WHERE run IS NOT NULL ORDER BY (SELECT min(seq) FROM event
 """
 """Hops through the index from run to run: its cost grows with the runs, not with their events."""
 
-
 _INSERT = "INSERT INTO event (seq, run, at, kind, body, sum) VALUES (?, ?, ?, ?, ?, ?)"
 
 _NEWEST = "SELECT seq, run, sum FROM event ORDER BY seq DESC LIMIT 1"
@@ -49,6 +48,11 @@ _NEWEST_OF_RUN = "SELECT seq FROM event WHERE run = ? AND seq > ? ORDER BY seq D
 _SUM_BEFORE = "SELECT sum FROM event WHERE run = ? AND seq < ? ORDER BY seq DESC LIMIT 1"
 
 _REQUEST_BEFORE = "SELECT sum FROM control WHERE run = ? AND id < ? ORDER BY id DESC LIMIT 1"
+
+
+CHECKPOINT_PAGES = 100
+"""How much of the log may lie in the write-ahead log alone, in pages of 4 KiB: a person may take that for a leftover, once
+its engine was killed. SQLite's own 1000 are a whole run; the smaller number costs an append nothing that can be measured."""
 
 
 class SqliteEventLog:
@@ -66,9 +70,16 @@ class SqliteEventLog:
         self._synchronous = ""
         self._format = FORMAT
         self._copy: tempfile.TemporaryDirectory[str] | None = None
+        self._opened: dict[Path, tuple[int, int] | None] = {}
         self._connection: sqlite3.Connection | None = None
         with self._explained():
-            self._connection = self._open_to_read() if read_only else self._open_to_write()
+            if read_only:
+                self._connection = self._open_to_read()
+            else:
+                self._connection = self._open_to_write()
+                self._connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+                # The write-ahead log was made by the first look into the database.
+                self._opened = {path: refusals.file_id(path) for path in (path, self._wal)}
 
     def __enter__(self) -> Self:
         return self
@@ -99,7 +110,15 @@ class SqliteEventLog:
                 if not (refusals.is_no_room(error) and drop_ballast(ballast_of(self.path))):
                     raise
                 last = self._append(run, events, encoded, "FULL")
+        if any(isinstance(event, RunStarted) for event in events):
+            self._keep_beginning()
         return [Stored(seq, run, event) for seq, event in enumerate(events, last + 1)]
+
+    def _keep_beginning(self) -> None:
+        """Bring the beginning of a run into the database itself at once: should the write-ahead log be removed after this
+        process was killed, the run is still known. Where it cannot be now, it is with the next pages."""
+        with contextlib.suppress(sqlite3.Error):
+            self._writable().execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _append(self, run: str, events: Sequence[Event], encoded: Sequence[tuple[str, str]], synchronous: str) -> int:
         """Returns the last seq before these."""
@@ -160,8 +179,14 @@ class SqliteEventLog:
         failpoint.reach("control.*.after", kind)
         return int(number)
 
-    def requests(self, run: str, after: int = 0) -> Sequence[tuple[int, Event]]:
-        """The run's requests with a number above `after`, in order."""
+    def requests(
+        self, run: str, after: int = 0, *, unreadable: Callable[[int, str], None] | None = None
+    ) -> Sequence[tuple[int, Event]]:
+        """The run's requests with a number above `after`, in order.
+
+        unreadable: told of each that is not what was written, with its number and what is wrong, and goes on; without it,
+        the first is an OrchestrateError.
+        """
         if self._format == 1:
             return []
         found = []
@@ -171,13 +196,18 @@ class SqliteEventLog:
         ):
             if before is None:
                 before = next((each for (each,) in self._rows(_REQUEST_BEFORE, run, number)), START)
-            if not is_intact(before, (number, of, at, kind, body), sum_):
-                raise refusals.damaged(self.path, changed("request", number, run))
-            before = sum_
             try:
-                found.append((number, decode(kind, at, body)))
-            except UnreadableEventError as error:
-                raise self._unreadable(f"request {number}", run, error) from None
+                if not is_intact(before, (number, of, at, kind, body), sum_):
+                    raise refusals.damaged(self.path, changed("request", number, run))
+                try:
+                    found.append((number, decode(kind, at, body)))
+                except UnreadableEventError as error:
+                    raise self._unreadable(f"request {number}", run, error) from None
+            except OrchestrateError as error:
+                if unreadable is None:
+                    raise
+                unreadable(number, error.message)
+            before = sum_
         return found
 
     def changes(self) -> int:
@@ -217,6 +247,7 @@ class SqliteEventLog:
 
         now: Unix seconds. Returns the new copy. Raises OrchestrateError as `verify` does. Half a second for 100,000
         events; one that is larger still is looked through and copied once a day, and only its structure is each time.
+        Raises refusals.NoBackup when nothing is wrong with the log but the copy cannot be made: it can be done without.
         """
         db = self._writable()
         with self._explained():
@@ -224,7 +255,10 @@ class SqliteEventLog:
                 self._require_none(find_broken_pages(db))
                 return None
             self._require_none(find_damage(db, self._format))
+        try:
             return backups.back_up(db, self.path)
+        except (OSError, sqlite3.Error, OrchestrateError) as error:
+            raise refusals.no_backup(backups_of(self.path), error) from error
 
     def _require_none(self, damage: Sequence[str]) -> None:
         if damage:
@@ -255,6 +289,7 @@ class SqliteEventLog:
                 self._connection = self._open_to_read()
             if self._connection is None:
                 return []
+            self._require_in_place()
             return self._connection.execute(sql, arguments).fetchall()
 
     # ── opening ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -270,9 +305,11 @@ class SqliteEventLog:
         return self._checked(connect(self.path, "mode=rw"))
 
     def _is_there(self) -> bool:
+        wal = self._wal
+        for path in (self.path, wal, Path(f"{self.path}-shm")):
+            refusals.require_file(path)
         if self.path.exists():
             return True
-        wal = self._wal
         if wal.exists() and wal.stat().st_size and not self.path.exists():
             raise refusals.is_missing(self.path)
         return False
@@ -323,7 +360,15 @@ class SqliteEventLog:
     def _writable(self) -> sqlite3.Connection:
         if self._read_only or self._connection is None:
             raise OrchestrateError(f"the log {self.path} was opened for reading only")
+        self._require_in_place()
         return self._connection
+
+    def _require_in_place(self) -> None:
+        """What is written to a file that was removed is lost to all: look each time whether ours is still the one that
+        others find (some 2 µs)."""
+        for path, opened in self._opened.items():
+            if opened is not None and refusals.file_id(path) != opened:
+                raise refusals.replaced(path)
 
     @contextlib.contextmanager
     def _transaction(self, synchronous: str) -> Iterator[sqlite3.Connection]:

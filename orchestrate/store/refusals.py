@@ -6,6 +6,7 @@ import errno
 import os
 import shlex
 import sqlite3
+import stat
 from pathlib import Path
 
 import orchestrate
@@ -32,6 +33,49 @@ def full_name_of(error: sqlite3.Error) -> str:
 def is_no_room(error: sqlite3.Error) -> bool:
     """Whether giving up the ballast may help. Quotas are told as failed writes."""
     return full_name_of(error) in _NO_ROOM
+
+
+class NoBackup(OrchestrateError):
+    """The log is sound, but no copy of it can be made."""
+
+
+def no_backup(directory: Path, error: Exception) -> NoBackup:
+    said = (isinstance(error, OSError) and error.strerror) or str(error)
+    return NoBackup(
+        f"no backup of the log can be made in {directory}: {said}",
+        hint=f"see what it is: ls -ld {shlex.quote(str(directory))}",
+    )
+
+
+def file_id(path: Path) -> tuple[int, int] | None:
+    """Which file lies there (device, inode); None if none does. Raises OSError."""
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_dev, found.st_ino
+
+
+def require_file(path: Path) -> None:
+    """Raises OrchestrateError for anything but a file, such as a FIFO, which would be waited for, or a dangling link."""
+    try:
+        kind = path.stat().st_mode if path.exists() else path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(kind):
+        place = shlex.quote(str(path))
+        raise OrchestrateError(
+            f"{path} is no regular file, so it cannot be part of the log",
+            hint=f"see what it is: ls -ld {place}   and move it out of the way: mv {place} {shlex.quote(f'{path}.foreign')}",
+        )
+
+
+def replaced(path: Path) -> OrchestrateError:
+    return OrchestrateError(
+        f"the log {path} was removed or replaced while the run was being driven; what the agents did is in their worktrees",
+        hint="if it was moved, go on where it is now: orchestrate resume   else: orchestrate recover",
+        code=ExitCode.INCOMPLETE,
+    )
 
 
 def damaged(path: Path, what: str) -> OrchestrateError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,8 +13,10 @@ import pytest
 from orchestrate.core import events as ev
 from orchestrate.errors import OrchestrateError
 from orchestrate.store import backups
+from orchestrate.store.artifacts import backups_of
 from orchestrate.store.backups import is_rested, newest_good_backup
 from orchestrate.store.log import SqliteEventLog
+from orchestrate.store.refusals import NoBackup
 
 NOW = 1_795_000_000.0
 
@@ -160,3 +163,12 @@ def test_a_large_log_is_looked_at_each_time_all_the_same(log_path: Path) -> None
         file.write(b"\xa5" * 4096)
     with SqliteEventLog(log_path) as log, pytest.raises(OrchestrateError, match="is damaged"):
         log.back_up(NOW + 60.0)
+
+
+def test_without_a_place_for_backups_the_log_is_still_looked_through(log_path: Path) -> None:
+    with SqliteEventLog(log_path) as log:
+        log.append("r", [ev.Warned(1.0, "", "x")])
+        backups_of(log_path).write_text("no directory")
+        with pytest.raises(NoBackup, match=re.escape(f"no backup of the log can be made in {backups_of(log_path)}")):
+            log.back_up(NOW)
+        assert len(log.read("r")) == 1

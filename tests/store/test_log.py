@@ -411,3 +411,93 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     with pytest.raises(OrchestrateError, match="cannot be used") as e:
         SqliteEventLog(tmp_path / "file" / "log.sqlite3")
     assert "ls -l" in e.value.hint
+
+
+# ── what others do to its files ──────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal"])
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+def test_a_log_that_is_no_longer_in_its_place_is_not_written_to(log_path: Path, suffix: str, how: str) -> None:
+    with SqliteEventLog(log_path) as log:
+        log.append("r", [warned("kept")])
+        file = Path(f"{log_path}{suffix}")
+        file.rename(f"{file}.gone")
+        if how == "replaced":
+            shutil.copyfile(f"{file}.gone", file)
+        for use in (lambda: log.append("r", [warned("lost")]), log.changes, lambda: log.read("r")):
+            with pytest.raises(
+                OrchestrateError, match="was removed or replaced while the run was being driven"
+            ) as said:
+                use()
+            assert said.value.code is ExitCode.INCOMPLETE
+        Path(f"{file}.gone").replace(file)
+        log.append("r", [warned("again")])
+        assert messages(log) == ["kept", "again"]
+
+
+def test_the_beginning_of_a_run_outlives_its_write_ahead_log(log_path: Path) -> None:
+    program = """
+        import os, pathlib, signal, sys
+        from orchestrate.core import events as ev
+        from orchestrate.store.log import SqliteEventLog
+        log = SqliteEventLog(pathlib.Path(sys.argv[1]))
+        log.append("r", [ev.RunStarted(1.0, "r", "p", "base", "main", "orch/r", "{}", "1")])
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program), str(log_path)], cwd=ROOT, check=False)
+    Path(f"{log_path}-wal").unlink()
+    with SqliteEventLog(log_path) as log:
+        assert log.runs() == ["r"]
+
+
+def test_little_of_the_log_lies_in_its_write_ahead_log_alone(log_path: Path) -> None:
+    with SqliteEventLog(log_path) as log:
+        for _ in range(40):
+            log.append("r", [warned("x" * 20_000)])
+        assert Path(f"{log_path}-wal").stat().st_size < 200 * 4096
+        assert log_path.stat().st_size > 100 * 4096
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+@pytest.mark.parametrize("kind", ["fifo", "directory", "dangling symlink", "symlink loop"])
+@pytest.mark.parametrize("read_only", [True, False])
+def test_what_is_no_file_is_refused_as_the_log(log_path: Path, suffix: str, kind: str, read_only: bool) -> None:
+    fill(log_path, "x")
+    file = Path(f"{log_path}{suffix}")
+    file.unlink(missing_ok=True)
+    match kind:
+        case "fifo":
+            os.mkfifo(file)
+        case "directory":
+            file.mkdir()
+        case "dangling symlink":
+            file.symlink_to("nowhere")
+        case _:
+            file.symlink_to(file.name)
+    with pytest.raises(OrchestrateError, match=f"{file.name} is no regular file") as refused:
+        SqliteEventLog(log_path, read_only=read_only)
+    assert refused.value.code is ExitCode.REFUSED
+
+
+def test_a_log_behind_a_link_is_a_log(log_path: Path, tmp_path: Path) -> None:
+    fill(tmp_path / "elsewhere" / "log.sqlite3", "x")
+    log_path.parent.mkdir()
+    log_path.symlink_to(tmp_path / "elsewhere" / "log.sqlite3")
+    with SqliteEventLog(log_path) as log:
+        log.append("r", [warned("y")])
+        assert messages(log) == ["x", "y"]
+
+
+def test_a_request_that_nobody_wrote_is_told_and_the_others_are_heard(log_path: Path) -> None:
+    with SqliteEventLog(log_path) as log:
+        first = log.request("r", ev.StopRequested(1.0, "drain"))
+        with contextlib.closing(sqlite3.connect(log_path)) as other, other:
+            other.execute("INSERT INTO control VALUES (?, 'r', 1.0, 'Junk', 'junk', x'00')", (first + 1,))
+        third = log.request("r", ev.StopRequested(2.0, "cancel"))
+        told: list[tuple[int, str]] = []
+        heard = log.requests("r", unreadable=lambda number, why: told.append((number, why)))
+        assert [number for number, _ in heard] == [first, third]
+        assert [number for number, _ in told] == [first + 1]
+        with pytest.raises(OrchestrateError, match="damaged"):
+            log.requests("r")
