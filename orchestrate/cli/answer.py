@@ -51,7 +51,9 @@ def _when(state: RunState, fid: str) -> str:
     feature = state.features[fid]
     if feature.ended is not None and fid not in state.reopening:
         return "if it is tried again"
-    stage = state.attempt(fid).stage if feature.active else None
+    if not feature.active or state.attempt(fid).stopping is not None:  # what is being ended goes on later
+        return "with its next invocation"
+    stage = state.attempt(fid).stage
     if stage is Stage.QUEUED or stage in INTEGRATING:
         return "only if the merge sends its work back: it is verified"
     if stage in (Stage.SEALING, Stage.CHECKING):

@@ -153,7 +153,7 @@ def show_reply(session: Session, target: Target, reply: Reply, state: RunState, 
         return
     session.printer.answer(clean(reply.message))
     if reply.waits_for_end and (stopping := target.stopping_words):
-        session.printer.say(clean(f"that run {stopping}: it holds for when the run is gone on with"))
+        session.printer.say(clean(f"the run {stopping}: it holds for when the run is gone on with"))
     if reply.next:
         session.printer.say(f"next: {reply.next}")
 

@@ -108,7 +108,7 @@ def _list(printer: Printer, entries: Sequence[Entry], *, everything: bool, as_js
         return
     rest = len(entries) - len(shown)
     if not shown:
-        printer.say("all work is in branches that stay" if rest else "no run has left any work here")
+        printer.say("there is no work that is not in a branch that stays" if rest else "no run has left any work here")
     else:
         lines = table_of(shown, printer.out.width if printer.out.is_terminal else None)
         printer.out.line(printer.out.paint(lines[0], "dim"))

@@ -258,6 +258,14 @@ def test_an_answer_that_may_never_be_heard_is_not_promised(recording: Recording,
     assert done.code == 0 and words in done.out
 
 
+def test_an_agent_that_is_being_ended_to_go_on_later_hears_an_answer(recording: Recording) -> None:
+    teller = finished_by_its_agent(0)
+    teller.stop("web", "interrupted", "paused")
+    recording.store_scenario(teller.scenario())
+    with live(recording.state):
+        assert "gets it with its next invocation\n" in recording.ask("answer", "web", "again").out
+
+
 # ── an older run ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
