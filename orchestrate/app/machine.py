@@ -6,7 +6,7 @@ Invariant: nothing is changed, but that this process may open as many files as i
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -31,14 +31,18 @@ def parallel_here(wanted: int) -> int:
     return max(1, agents_that_fit(descriptors_left(), wanted))
 
 
-def build_health(state: StateDir, worktrees: Path, settings: Settings, clock: Clock) -> Health:
-    """Minds the disks of the state directory and of the worktrees, and the machine. Keeps a ballast for the log."""
+def build_health(
+    state: StateDir, worktrees: Path, settings: Settings, clock: Clock, ask: Callable[[bool], str] = lambda closely: ""
+) -> Health:
+    """Minds the disks of the state directory and of the worktrees, and the machine; asks whether the repository can be used
+    (see Health). Keeps a ballast for the log."""
     return Health(
         Judge(build_marks(settings.disk.low_mb)),
         lambda: read_vitals((state.root, worktrees)),
         clock,
         on_full=lambda: drop_ballast(state.ballast),
         on_room=lambda: keep_ballast(state.ballast),
+        ask=ask,
     )
 
 

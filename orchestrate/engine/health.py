@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from orchestrate.core import events as ev
@@ -102,10 +102,14 @@ class Judge:
             yield ev.ResumeRequested(now, ENGINE, cause=cause)
 
     def strike(self, cause: ev.HoldCause, why: str, vitals: Vitals, now: float) -> list[ev.Event]:
-        """Something failed for want of room, whatever the readings say: quotas, for one, are in none of them."""
-        self._strikes[cause] = self._strikes.get(cause, 0) + 1
+        """Something failed for want of room, whatever the readings say: quotas, for one, are in none of them; or because the
+        repository cannot be used, which they tell the end of."""
         is_new = cause not in self._holds
         hold = self._holds.setdefault(cause, _Hold(why))
+        if vitals.unusable:
+            hold.by_mark = True
+            return [self._hold(cause, hold, now)] if is_new else []
+        self._strikes[cause] = self._strikes.get(cause, 0) + 1
         hold.until = vitals.elapsed + self.pause_s(cause)
         if cause == "disk":
             hold.free = least_free(vitals)
@@ -186,7 +190,9 @@ def volume_trouble(volume: Volume, least: int, files: int = FEW_FILES) -> str:
 
 
 def machine_trouble(vitals: Vitals, marks: Marks, mark: Mark) -> str:
-    """The same for descriptors and memory."""
+    """The same for the repository, descriptors and memory."""
+    if vitals.unusable:
+        return vitals.unusable
     is_low = mark == "low"
     if vitals.descriptors is not None:
         least = marks.descriptors_low if is_low else marks.descriptors_high
@@ -208,7 +214,7 @@ _TROUBLES: tuple[tuple[ev.HoldCause, Callable[[Vitals, Marks, Mark], str]], ...]
 
 class Health:
     """Reads, judges, tells. on_full: what is done besides when a write has failed; on_room: at each reading while no disk
-    is short."""
+    is short. ask: why the repository cannot be used, in words, empty if it can; asked for True, git is asked too."""
 
     def __init__(
         self,
@@ -218,14 +224,21 @@ class Health:
         *,
         on_full: Callable[[], object] = lambda: None,
         on_room: Callable[[], object] = lambda: None,
+        ask: Callable[[bool], str] = lambda closely: "",
     ) -> None:
         self._judge, self._read, self._clock = judge, read, clock
         self._on_full, self._on_room = on_full, on_room
+        self._ask = ask
+        self.unusable = ""
+        """Why the repository cannot be used, as it was found last."""
+        self.outages: list[str] = []
+        """Why it could not be used, each time that this was found anew."""
 
     def look(self) -> list[ev.Event]:
         """One reading, and what it leads to."""
-        made = self._judge.see(self._read(), self._clock.now())
-        if not self._judge.is_held("disk"):
+        self._ask_again(bool(self.unusable))
+        made = self._judge.see(self._vitals(), self._clock.now())
+        if not self._judge.is_held("disk") and not self.unusable:
             self._on_room()
         return made
 
@@ -240,12 +253,23 @@ class Health:
         """Something failed for want of room: what follows at once, and after how many seconds it may be tried again."""
         if cause == "disk":
             self._on_full()
-        made = self._judge.strike(cause, why, self._read(), self._clock.now())
+        made = self._judge.strike(cause, why, self._vitals(), self._clock.now())
         return made, self._judge.pause_s(cause)
 
     def succeed(self) -> None:
         self._judge.succeed()
 
     def lacking(self) -> ev.HoldCause | None:
-        """What is used up at this moment, so that whatever fails now may have failed for that."""
-        return self._judge.lacking(self._read())
+        """What is used up at this moment, or cannot be used, so that whatever fails now may have failed for that."""
+        cause = self._judge.lacking(self._read())
+        if cause is None:
+            self._ask_again(True)
+        return cause or ("machine" if self.unusable else None)
+
+    def _ask_again(self, closely: bool) -> None:
+        before, self.unusable = self.unusable, self._ask(closely)
+        if self.unusable and not before:
+            self.outages.append(self.unusable)
+
+    def _vitals(self) -> Vitals:
+        return replace(self._read(), unusable=self.unusable)

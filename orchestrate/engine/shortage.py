@@ -1,4 +1,4 @@
-"""A failure for want of room is the machine's, not the feature's: it holds the run, and what was tried is tried again.
+"""A failure for want of room, or of the repository, is no feature's: it holds the run, and what was tried is tried again.
 
 Invariant: every effect is still answered exactly once; what an agent has cost is kept; a failure that the machine is
 blamed for without measured proof is believed a bounded number of times in a row.
@@ -24,6 +24,9 @@ PATIENCE = 10
 """Failures in a row of the same work that are put down to the machine on its word alone."""
 
 WHY_LIMIT = 400
+
+LOOK_S = 0.5
+"""How often to see whether the monitor has found the repository usable again, seconds."""
 
 _DISK = re.compile(r"no space left|disk quota exceeded|disk is full|\bENOSPC\b|\bEDQUOT\b", re.IGNORECASE)
 _MACHINE = re.compile(
@@ -101,21 +104,30 @@ class ShortagePerformer:
             await self._inner.perform(effect, emit)
             return
         lost: list[tuple[ev.HoldCause, str]] = []
+        # One that is not over counts as one that is to come.
+        outages = len(self._health.outages) - bool(self._health.unusable)
         try:
-            await self._inner.perform(effect, lambda event: self._pass_on(effect, event, emit, lost))
+            await self._inner.perform(effect, lambda event: self._pass_on(effect, event, emit, lost, outages))
         except OSError as error:
             cause = _CAUSES.get(error.errno)
             if cause is None or not self._is_believed(effect):
                 raise
-            lost.append((cause, str(error)))
+            lost.append((cause, f"{_NAMES[cause]}: {error}"[:WHY_LIMIT]))
         if lost:
             await self._lose(effect, *lost[0], emit)
 
-    def _pass_on(self, effect: AnyEffect, event: ev.Event, emit: Emit, lost: list[tuple[ev.HoldCause, str]]) -> None:
+    def _pass_on(
+        self, effect: AnyEffect, event: ev.Event, emit: Emit, lost: list[tuple[ev.HoldCause, str]], outages: int
+    ) -> None:
+        """outages: how many the repository had had before the effect began."""
         if type(event) in ev.CHATTY or isinstance(event, ev.Warned):
             emit(event)
             return
-        lacking = self._health.lacking() if _may_be_blamed(event) else None
+        lacking, outage = None, ""
+        if _may_be_blamed(event):
+            lacking = self._health.lacking()
+            outage = "" if lacking == "disk" else next(iter(self._health.outages[outages:]), "")
+            lacking = "machine" if outage else lacking
         cause = blame(event, lacking)
         if cause is None:
             self._in_a_row.pop(_work(effect), None)
@@ -125,21 +137,24 @@ class ShortagePerformer:
             emit(event)
         elif isinstance(event, ev.InvocationFinished):
             # Its figures are true, and its session goes on: it counts as cut off by us.
-            why = f"{_NAMES[cause]}: {event.why}"[:WHY_LIMIT]
+            why = (outage or f"{_NAMES[cause]}: {event.why}")[:WHY_LIMIT]
             self._strike(cause, why, emit)
             emit(replace(event, end="interrupted", why=why))
         else:
-            lost.append((cause, complaint(event) or _unstarted(event) or "its checks failed"))
+            said = complaint(event) or _unstarted(event) or "its checks failed"
+            lost.append((cause, (outage or f"{_NAMES[cause]}: {said}")[:WHY_LIMIT]))
 
     async def _lose(self, effect: AnyEffect, cause: ev.HoldCause, why: str, emit: Emit) -> None:
         """Hold the run, and say that the effect is lost: at once on a full disk, where nothing begins before there is room;
         else when it is time to try again, as work that is finished is still checked and merged meanwhile."""
-        words, key = f"{_NAMES[cause]}: {why}"[:WHY_LIMIT], effect.key
-        pause_s = self._strike(cause, words, emit)
+        key, pause_s = effect.key, self._strike(cause, why, emit)
         if cause == "machine":
             with suppress(asyncio.CancelledError):  # the run is stopped: then it is lost now
-                await self._pause(pause_s)
-        emit(ev.EffectLost(self._clock.now(), key.feature, key.attempt, effect.id, words, blameless=True))
+                if not self._health.unusable:
+                    await self._pause(pause_s)
+                while self._health.unusable:  # until the monitor finds that it can be used again
+                    await self._pause(LOOK_S)
+        emit(ev.EffectLost(self._clock.now(), key.feature, key.attempt, effect.id, why, blameless=True))
 
     def _strike(self, cause: ev.HoldCause, why: str, emit: Emit) -> float:
         made, pause_s = self._health.strike(cause, why)

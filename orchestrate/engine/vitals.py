@@ -35,7 +35,7 @@ class Volume:
 class Vitals:
     """One reading. descriptors: how many this process may still open. memory: bytes that programs may still have.
 
-    wall: Unix seconds. elapsed: seconds with sleep, awake: seconds without, from beginnings of their own.
+    unusable: why the repository cannot be used; empty as far as is known. wall: Unix seconds. elapsed: seconds with sleep, awake: seconds without, from beginnings of their own.
     """
 
     volumes: tuple[Volume, ...]
@@ -44,6 +44,7 @@ class Vitals:
     wall: float
     elapsed: float
     awake: float
+    unusable: str = ""
 
 
 def read_vitals(places: Iterable[Path]) -> Vitals:

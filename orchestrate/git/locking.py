@@ -24,7 +24,9 @@ class FileLock:
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
         async with self._tasks:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._path.parent.mkdir(
+                mode=0o700, exist_ok=True
+            )  # no parents: a repository that was moved is not begun again
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 pause_s = 0.002

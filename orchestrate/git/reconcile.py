@@ -186,8 +186,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "R22",
-        "You have the integration branch checked out while features are integrated",
-        "They wait, and say so, until you switch to another branch",
+        "While features are integrated, you have the integration branch checked out, or set it to where it lacks what was integrated",
+        "They wait, and say so, until you switch to another branch, or put it back",
     ),
     Rule(
         "R23",

@@ -252,3 +252,28 @@ def test_the_ballast_goes_when_a_write_fails_and_comes_back_with_the_room() -> N
 def test_what_is_used_up_is_what_leaves_no_room_for_any_work(changes: dict[str, Any], lacking: str | None) -> None:
     health = Health(Judge(build_marks(0)), lambda: replace(PLENTY, **changes), Clock())
     assert health.lacking() == lacking
+
+
+def test_a_repository_that_cannot_be_used_holds_the_run_until_it_can() -> None:
+    answers, asked = [""], []
+
+    def ask(closely: bool) -> str:
+        asked.append(closely)
+        return answers[-1] if closely else ""
+
+    health = Health(Judge(build_marks(0)), lambda: PLENTY, Clock(), ask=ask)
+    assert health.lacking() is None and health.look() == []
+    answers.append("the repository at /r cannot be used: HEAD is gone")
+    assert health.look() == [], "as long as nothing fails, git is not asked each second"
+    assert health.lacking() == "machine"
+    [held] = health.strike("machine", health.unusable)[0]
+    assert isinstance(held, ev.PauseRequested) and (held.cause, held.now, held.why) == ("machine", False, answers[-1])
+    assert health.strike("machine", health.unusable)[0] == health.look() == []
+    answers.append("")
+    assert words(health.look()) == ["go on machine"], "at once, however often it was tried"
+    assert asked == [True, False, False, True, True, True]
+
+
+def test_a_repository_that_is_gone_is_seen_before_anything_fails() -> None:
+    health = Health(Judge(build_marks(0)), lambda: PLENTY, Clock(), ask=lambda closely: "it is gone")
+    assert words(health.look()) == ["hold machine"]

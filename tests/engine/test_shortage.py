@@ -64,8 +64,9 @@ class Machine:
 
     def __init__(self, *answers: ev.Event | Exception, free: int = 10**11) -> None:
         self.free = free
-        health = Health(Judge(build_marks(512)), self.read, Clock())
-        self.performer = ShortagePerformer(Answers(*answers), health, Clock(), pause=self.pause)
+        self.unusable = ""
+        self.health = Health(Judge(build_marks(512)), self.read, Clock(), ask=lambda closely: self.unusable)
+        self.performer = ShortagePerformer(Answers(*answers), self.health, Clock(), pause=self.pause)
         self.paused: list[float] = []
 
     async def pause(self, seconds: float) -> None:
@@ -196,3 +197,59 @@ async def test_saving_what_is_kept_is_never_replaced() -> None:
 async def test_progress_and_warnings_pass() -> None:
     for event in (ev.InvocationProgressed(1.0, "auth", 1, 1, FULL_WORDS), ev.Warned(1.0, "auth", FULL_WORDS)):
         assert await Machine(event, free=0).does(AGENT) == [event]
+
+
+UNUSABLE = "the repository at /r cannot be used: /r/.git/HEAD is not there"
+
+
+@pytest.mark.parametrize(
+    ("effect", "answer"),
+    [
+        (SEAL, sealed("not a git repository")),
+        (CHECKS, checked(check("fatal: not a git repository"))),
+        (SEAL, ev.MergeFinished(1.0, "auth", 1, "error", why="not a git repository")),
+    ],
+)
+async def test_no_failure_counts_while_the_repository_cannot_be_used(effect: fx.AnyEffect, answer: ev.Event) -> None:
+    """It is tried again once it can, and not before, however long that takes."""
+    machine = Machine(*[answer] * (PATIENCE * 2))
+    for _ in range(PATIENCE * 2):
+        machine.unusable, machine.paused = UNUSABLE, []
+
+        async def mend_in_the_end(seconds: float) -> None:
+            machine.paused.append(seconds)
+            if len(machine.paused) == 3:
+                machine.unusable = ""
+                machine.health.look()
+
+        machine.performer._pause = mend_in_the_end
+        held, lost = await machine.does(effect)
+        assert isinstance(held, ev.PauseRequested) and (held.cause, held.by, held.why) == (
+            "machine",
+            "engine",
+            UNUSABLE,
+        )
+        assert lost == ev.EffectLost(9.0, "auth", 1, effect.id, UNUSABLE, blameless=True)
+        assert len(machine.paused) == 3
+
+
+async def test_an_agent_that_broke_off_as_the_repository_was_away_keeps_its_cost() -> None:
+    machine = Machine(finished("crashed", "fatal: not a git repository"))
+    machine.unusable = UNUSABLE
+    assert (await machine.does(AGENT))[-1] == finished("interrupted", UNUSABLE)
+
+
+async def test_a_failure_is_told_from_one_after_an_outage_that_is_over() -> None:
+    """The repository may be back before anybody asks: what began before that is tried again, what began later is not."""
+    machine = Machine()
+
+    class Slow(Answers):
+        async def perform(self, effect: fx.AnyEffect, emit: Emit) -> None:
+            for machine.unusable in (UNUSABLE, ""):
+                machine.health.look()
+            await super().perform(effect, emit)
+
+    machine.performer._inner = Slow(sealed("not a git repository"))
+    assert isinstance((await machine.does(SEAL))[-1], ev.EffectLost)
+    machine.performer._inner = Answers(sealed("an unfinished merge was left"))
+    assert await machine.does(SEAL) == [sealed("an unfinished merge was left")]
