@@ -22,6 +22,9 @@ from pathlib import Path
 TAG = "ORCHESTRATE_EFFECT"
 """Environment variable with the effect id `<run>.<feature>.<attempt>.<n>`; a prefix of it selects a run or an attempt."""
 
+KEEPER = "ORCHESTRATE_KEEPER"
+"""The same in the environment of supervisors and reapers, which a sweep leaves to do their work."""
+
 _IS_LINUX = sys.platform.startswith("linux")
 
 LINE_LIMIT = 64 * 1024 * 1024
@@ -184,39 +187,40 @@ def sweep(*tags: str) -> int:
     return len(killed)
 
 
-def tagged(*tags: str) -> list[int]:
-    """Ids of living processes that carry one of the tags or one below it (`run.feature` covers `run.feature.1.3`)."""
+def tagged(*tags: str, name: str = TAG) -> list[int]:
+    """Ids of living processes that carry one of the tags or one below it (`run.feature` covers `run.feature.1.3`).
+    name: of the variable, TAG or KEEPER."""
     if not _IS_LINUX:
-        return _tagged_portably(tags)
+        return _tagged_portably(tags, name)
     found = []
-    for name in _pids():
+    for pid in _pids():
         try:
-            with open(f"/proc/{name}/environ", "rb", buffering=0) as f:
+            with open(f"/proc/{pid}/environ", "rb", buffering=0) as f:
                 variables = f.read(1 << 20)
         except OSError:
             continue
-        if _bears(variables, tags) and is_alive(int(name)):
-            found.append(int(name))
+        if _bears(variables, tags, name) and is_alive(int(pid)):
+            found.append(int(pid))
     return found
 
 
-def _bears(variables: bytes, tags: Sequence[str]) -> bool:
+def _bears(variables: bytes, tags: Sequence[str], name: str) -> bool:
     """variables: as in /proc/PID/environ."""
-    name = f"{TAG}=".encode()
-    if name not in variables:
+    start = f"{name}=".encode()
+    if start not in variables:
         return False
-    values = [v.removeprefix(name).decode("utf-8", "replace") for v in variables.split(b"\0") if v.startswith(name)]
+    values = [v.removeprefix(start).decode("utf-8", "replace") for v in variables.split(b"\0") if v.startswith(start)]
     return any(value == tag or value.startswith(f"{tag}.") for value in values for tag in tags)
 
 
-def _tagged_portably(tags: Sequence[str]) -> list[int]:
+def _tagged_portably(tags: Sequence[str], name: str) -> list[int]:
     import psutil
 
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            value = process.environ().get(TAG, "")
-            if process.status() != psutil.STATUS_ZOMBIE and _bears(f"{TAG}={value}".encode(), tags):
+            value = process.environ().get(name, "")
+            if process.status() != psutil.STATUS_ZOMBIE and _bears(f"{name}={value}".encode(), tags, name):
                 found.append(process.pid)
     return found
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import orchestrate
-from orchestrate.process import TAG, boot_id, is_alive, start_time, sweep
+from orchestrate.process import KEEPER, TAG, boot_id, is_alive, start_time, sweep
 
 from .record import Record, parse_record
 from .wire import Inbox, pack
@@ -86,7 +86,7 @@ class Supervised:
                 self._child = subprocess.Popen(
                     [*_interpreter(), _PROGRAM.format(root=str(_root())), str(theirs.fileno())],
                     cwd=os.sep,
-                    env={},
+                    env={KEEPER: command.tag},
                     stdin=stdin,
                     stdout=stdout,
                     stderr=stderr,

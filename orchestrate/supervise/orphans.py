@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrate.process import boot_id, is_alive, start_time, sweep
+from orchestrate.process import KEEPER, boot_id, is_alive, start_time, sweep, tagged
 
 PATIENCE_S = 5.0
 """For a supervisor that has lost its engine to end its tree."""
@@ -98,7 +98,24 @@ def end_orphans(runs_dir: Path, runs: Iterable[str], *, patience_s: float = PATI
                     os.kill(pid, signal.SIGKILL)
                     killed += 1
     _wait(held, patience_s)
-    return killed + (sweep(*runs) if runs else 0)
+    if not runs:
+        return killed
+    return killed + _end_keepers(runs, patience_s) + sweep(*runs)
+
+
+def _end_keepers(runs: tuple[str, ...], limit_s: float) -> int:
+    """Supervisors and reapers whose lock somebody has removed. One that was stopped goes on, and ends its tree better than
+    we could, who do not find what has wiped its environment; after the limit it is killed. Returns how many were."""
+    for pid in tagged(*runs, name=KEEPER):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGCONT)
+    until = time.monotonic() + limit_s
+    while (keepers := tagged(*runs, name=KEEPER)) and time.monotonic() < until:
+        time.sleep(0.02)
+    for pid in keepers:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+    return len(keepers)
 
 
 def _wait(locks: list[Path], limit_s: float) -> list[Path]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrate.process import boot_id, start_time
+from orchestrate.process import boot_id, is_alive, start_time, tagged
 from orchestrate.supervise.files import open_lock, sign_lock, try_lock
 from orchestrate.supervise.orphans import Holder, end_orphans, held_locks, is_held, load_holder
 from tests.support.engines import alive, engine
@@ -105,3 +105,19 @@ def test_runs_that_were_not_asked_for_are_left_alone(attempt: Path) -> None:
         assert end_orphans(attempt.parents[3], ["20261121-111415-0000"]) == 0
         assert end_orphans(attempt.parents[3], []) == 0
         assert one.is_locked and one.child.poll() is None
+
+
+def test_stopped_supervisors_without_a_lock_go_on_and_end_their_trees(attempt: Path) -> None:
+    """Without namespaces nobody else ends what has wiped its environment; and somebody has removed what names them."""
+    script = escape_script(attempt, "clean daemon")
+    with engine(attempt, *script, namespaces=False, tag=f"{RUN}.auth.1.2") as one:
+        until((attempt / "ready").exists)
+        keepers = (one.reaper, one.supervisor)
+        for pid in keepers:
+            os.kill(pid, signal.SIGSTOP)
+        one.child.kill()
+        one.child.wait()
+        (attempt / "attempt.lock").unlink()
+        end_orphans(attempt.parents[3], [RUN])
+        assert alive(f"{attempt}/") == [] == tagged(RUN)
+        assert not any(map(is_alive, keepers))
