@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from orchestrate.supervise.orphans import load_holder
 from tests.e2e.conftest import project as project  # noqa: PLC0414 - the fixture
 from tests.e2e.project import RUN, Project, Running
 from tests.support.engines import alive
@@ -105,6 +107,28 @@ def test_kill_9_ends_what_escaped_and_the_next_engine_knows_how(project: Project
     cut_off = rest.of("InvocationFinished")[0]
     assert (cut_off["end"], cut_off["exit_code"], cut_off["why"]) == ("interrupted", -9, "the engine was stopped")
     assert cut_off["duration_s"] > 0
+
+
+def test_supervisors_that_were_stopped_and_have_lost_their_lock_are_ended_by_the_next_engine(
+    project: Project, pid_namespace: str
+) -> None:
+    wild = Escapade(project, pid_namespace)
+    state = Path(project.git("rev-parse", "--path-format=absolute", "--git-common-dir")) / "orchestrate"
+    with project.running(*RUN) as run:
+        wild.gate.reached()
+        [lock] = state.glob("runs/*/artifacts/wild/1/attempt.lock")
+        holder = load_holder(lock)
+        assert holder is not None
+        for pid in holder.living:
+            os.kill(pid, signal.SIGSTOP)
+        run.child.kill()
+        run.ended()
+        lock.unlink()
+        assert len(wild.survivors) == 2
+    wild.gate.open()
+    rest = project.orchestrate(*RUN)
+    assert rest.code == 0, str(rest)
+    assert wild.survivors == []
 
 
 def test_checks_are_contained_too(project: Project, pid_namespace: str) -> None:
