@@ -205,11 +205,18 @@ async def bring_into_worktree(repository: Repository, item: Recoverable, path: P
     detached. Raises OrchestrateError."""
     if os.path.lexists(path):
         raise OrchestrateError(f"{path} exists already", hint="name a directory that does not: --worktree DIR")
+    if path.resolve().is_relative_to(repository.common_dir.resolve()):
+        raise OrchestrateError(f"{path} is git's own place", hint="name another directory: --worktree DIR")
     if name:
         await _require_free_name(repository, name)
     tree = await tree_of(repository, item)
     on = ("--no-track", "-b", name) if name else ("--detach",)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OrchestrateError(
+            f"{path} cannot be made: {error.strerror}: {error.filename}", hint="name another directory: --worktree DIR"
+        ) from error
     async with FileLock(repository.worktree_lock).held():
         await repository.git.run("worktree", "add", "--quiet", "--no-checkout", *on, "--", str(path), item.head)
     link = next(link for link in links(repository.common_dir) if link.path == path.resolve() or link.path == path)
@@ -220,7 +227,8 @@ async def bring_into_worktree(repository: Repository, item: Recoverable, path: P
 
 async def _require_free_name(repository: Repository, name: str) -> None:
     git = repository.git
-    if not (await git.run("check-ref-format", "--branch", name, ok=range(256))).ok or name.startswith("-"):
+    is_odd = name.startswith(("-", "refs/")) or name in ("@", "HEAD")
+    if is_odd or not (await git.run("check-ref-format", "--branch", name, ok=range(256))).ok:
         raise OrchestrateError(f"'{name}' cannot be the name of a branch", hint="such as: --branch rescued")
     if await git.commit_of(f"refs/heads/{name}"):
         raise OrchestrateError(f"the branch '{name}' exists already", hint="name one that does not: --branch NAME")

@@ -183,7 +183,12 @@ REFUSED = {
     "branch that exists": (("api", "--branch", "main"), "--branch NAME"),
     "branch below another": (("api", "--branch", "main/x"), "choose another name"),
     "no name for a branch": (("api", "--branch", "-D"), "--branch rescued"),
+    "a name that means something else": (("api", "--branch", "@"), "--branch rescued"),
+    "a full name": (("api", "--branch", "refs/heads/q"), "--branch rescued"),
     "directory that exists": (("api", "--worktree", "."), "--worktree DIR"),
+    "directory below a file": (("api", "--worktree", ".git/HEAD/b"), "--worktree DIR"),
+    "directory below a file of the user's": (("api", "--worktree", "README.md/b"), "--worktree DIR"),
+    "directory inside of git's": (("api", "--worktree", ".git/zz"), "--worktree DIR"),
     "patch as JSON": (("api", "--show", "--json"), "leave one of them out"),
 }
 
