@@ -98,7 +98,9 @@ def test_killed_in_the_middle_of_a_tool_it_goes_on_in_its_session_and_asks_nothi
     had, knew, remembers = turns(agent_api)
     assert had == []
     assert remembers[: len(knew)] == knew  # every finished turn is history
-    assert any("base.py" in result for result in third.tool_results)
+    # What a tool had answered may not be on the agent's disk yet when it is killed: then it says that it was cut off.
+    assert any("base.py" in result for result in second.tool_results)
+    assert len(third.tool_results) >= len(second.tool_results)
     invocations = feature["attempts"][0]["invocations"]
     assert [i["end"] for i in invocations] == ["interrupted", "done"]
     assert_paid_once(feature, agent_api)
