@@ -172,7 +172,9 @@ async def test_an_end_of_its_own(bench: Bench, code: str, exit_code: int) -> Non
 
 
 async def test_killed_at_our_word(bench: Bench) -> None:
-    child = await bench.start("trap '' TERM INT; echo; while :; do sleep 1; done")
+    deaf = bench.directory / "deaf"
+    child = await bench.start(f"trap '' TERM INT; : > {deaf}; while :; do sleep 1; done")
+    await eventually(deaf.exists)
     child.signal(signal.SIGTERM)
     child.kill()
     child.kill()
